@@ -1,0 +1,1 @@
+"""What a user's `build` function makes: a graph of plain descriptions, without any behaviour of its own."""

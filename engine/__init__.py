@@ -1,0 +1,1 @@
+"""Statehouse's engine: stateful processors over Kafka topics, with Kafka Streams' own answers."""

@@ -1,0 +1,59 @@
+"""Every bound of the console, in one place, each with its reason. Whoever needs a limit reads it here."""
+
+from __future__ import annotations
+
+# --- status records (docs/contracts.md, section 1)
+STATUS_RECORD_BYTES_MAX = 64 * 1024
+TOPOLOGY_RECORD_BYTES_MAX = 1024 * 1024
+
+# --- observer
+# Redis and Channels hear of changes this often at most: the page draws twice a second, so half of that is enough.
+FLUSH_INTERVAL_MS = 200
+HEARTBEAT_INTERVAL_MS = 1_000
+# Engines report every 0.5 s when busy and every 2 s when idle. Three missed reports are the measure, but a single
+# slow fetch must not paint an instance red, hence the floor.
+LATE_REPORTS = 3
+LATE_FLOOR_MS = 1_500
+# The report that follows an idle one may take this long to come.
+CADENCE_MS_MAX = 2_000
+# A probe of a late instance's port answers at once on a network that works.
+PROBE_TIMEOUT_S = 0.4
+# Rows of an instance that ended uncleanly stay visible this long, then expire.
+INSTANCE_EXPIRY_MS = 10 * 60_000
+LAG_SAMPLE_INTERVAL_MS = 5_000
+# Lag samples older than this lose detail: one a minute is kept, then one in ten minutes, then none.
+LAG_FULL_MS = 3 * 3_600_000
+LAG_MINUTE_MS = 2 * 86_400_000
+LAG_KEEP_MS = 30 * 86_400_000
+EVENTS_KEEP_MS = 90 * 86_400_000
+
+# --- live
+SNAPSHOT_INTERVAL_MS = 500
+ALIVE_INTERVAL_MS = 1_000
+RIGHTS_INTERVAL_MS = 5_000
+# What a browser may send: it only ever says which topic it wants.
+SOCKET_MESSAGE_BYTES_MAX = 4 * 1024
+STALE_MS = 5_000
+
+# --- jobs
+# The longest that one job may run; Redis redelivers a message after the visibility timeout, so that must be longer.
+JOB_SECONDS_MAX = 6 * 3600
+VISIBILITY_TIMEOUT_S = JOB_SECONDS_MAX + 3600
+LEASE_SECONDS = 30
+LEASE_RENEW_SECONDS = 5
+# A job left queued because the message was lost (Redis emptied) is sent again after this long.
+QUEUED_RESEND_SECONDS = 60
+ATTEMPTS_MAX = 3
+PROGRESS_INTERVAL_MS = 500
+SWAP_SECONDS_MAX = 600
+
+# --- API and pages
+REQUEST_BODY_BYTES_MAX = 1024 * 1024
+PAGE_ENTRIES_DEFAULT = 100
+PAGE_ENTRIES_MAX = 1_000
+PAGE_ROWS_DEFAULT = 100
+PAGE_ROWS_MAX = 1_000
+# A value longer than this is cut on a page, and the page says so; the API gives it whole.
+DISPLAY_BYTES_MAX = 20 * 1024
+ENGINE_TIMEOUT_S = 10.0
+WHY_CHARACTERS_MAX = 500

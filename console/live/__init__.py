@@ -1,0 +1,1 @@
+"""WebSockets: a snapshot when a page opens, then updates, at most twice a second."""

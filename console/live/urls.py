@@ -1,0 +1,5 @@
+"""The one WebSocket URL: ``/ws/live/?topic=…``."""
+
+from __future__ import annotations
+
+websocket_urlpatterns: list[object] = []

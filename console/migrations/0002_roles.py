@@ -1,0 +1,15 @@
+"""The three roles, as groups."""
+
+from django.db import migrations
+
+
+def make_roles(apps, _schema_editor):
+    group = apps.get_model("auth", "Group")
+    for name in ("viewer", "operator", "admin"):
+        group.objects.get_or_create(name=name)
+
+
+class Migration(migrations.Migration):
+    dependencies = [("console", "0001_start"), ("auth", "0012_alter_user_first_name_max_length")]
+
+    operations = [migrations.RunPython(make_roles, migrations.RunPython.noop)]

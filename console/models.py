@@ -1,0 +1,254 @@
+"""What the console keeps: applications it has seen, what happened to them, jobs, tokens and the audit.
+
+History is what was recorded, never inferred later. Rows about engines are written by ``observe`` only, job rows by
+``jobs`` only, audit rows by ``access.audit`` only; pages and the API read. Times are timezone-aware; offsets are Kafka's.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+NAME_LENGTH = 200
+
+
+class Application(models.Model):
+    """An application that a status record has named."""
+
+    id = models.CharField(max_length=NAME_LENGTH, primary_key=True)
+    first_seen = models.DateTimeField(default=timezone.now)
+    last_seen = models.DateTimeField(default=timezone.now)
+    topology_hash = models.CharField(max_length=128, blank=True)
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class Instance(models.Model):
+    """One life of an engine instance: a restart has a higher incarnation and a row of its own."""
+
+    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="instances")
+    name = models.CharField(max_length=NAME_LENGTH)
+    incarnation = models.BigIntegerField()
+    host = models.CharField(max_length=NAME_LENGTH, blank=True)
+    address = models.CharField(max_length=NAME_LENGTH, blank=True)
+    pid = models.IntegerField(null=True)
+    started_at = models.DateTimeField()
+    last_seen = models.DateTimeField()
+    # How this life ended, once it has: "stopped" (tombstoned), "replaced" (a later incarnation), "expired" (silent too long).
+    ended_at = models.DateTimeField(null=True)
+    ending = models.CharField(max_length=20, blank=True)
+
+    class Meta:
+        """One row a life."""
+
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["application", "name", "incarnation"], name="instance_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.incarnation}"
+
+
+class Event(models.Model):
+    """Something an engine said has happened."""
+
+    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="events")
+    instance = models.CharField(max_length=NAME_LENGTH)
+    incarnation = models.BigIntegerField()
+    sequence = models.BigIntegerField()
+    at = models.DateTimeField()
+    event = models.CharField(max_length=60)
+    task = models.CharField(max_length=40, blank=True)
+    store = models.CharField(max_length=NAME_LENGTH, blank=True)
+    message = models.TextField(blank=True)
+    data = models.JSONField(default=dict)
+
+    class Meta:
+        """Recorded once, however often the topic is read."""
+
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["application", "instance", "incarnation", "sequence"], name="event_once"),
+        ]
+        indexes: ClassVar = [models.Index(fields=["application", "-at"], name="event_by_time")]
+
+    def __str__(self) -> str:
+        return f"{self.event} on {self.instance}"
+
+
+class Restore(models.Model):
+    """One restore of one store partition on one instance, running or ended."""
+
+    RUNNING, DONE, INTERRUPTED = "running", "done", "interrupted"
+
+    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="restores")
+    store = models.CharField(max_length=NAME_LENGTH)
+    task = models.CharField(max_length=40)
+    partition = models.IntegerField()
+    instance = models.CharField(max_length=NAME_LENGTH)
+    incarnation = models.BigIntegerField()
+    role = models.CharField(max_length=10)
+    cause = models.TextField(blank=True)
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    outcome = models.CharField(max_length=20, default=RUNNING)
+    phase = models.CharField(max_length=20, blank=True)
+    start_offset = models.BigIntegerField()
+    position = models.BigIntegerField()
+    snapshot_end = models.BigIntegerField(null=True)
+    end_offset = models.BigIntegerField(null=True)
+    records = models.BigIntegerField(default=0)
+    rate_per_second = models.FloatField(null=True)
+
+    class Meta:
+        """A restore is named by where and when it began."""
+
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["application", "store", "task", "instance", "incarnation", "started_at"],
+                name="restore_once",
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["application", "-started_at"], name="restore_by_time")]
+
+    def __str__(self) -> str:
+        return f"{self.store}/{self.partition} on {self.instance}"
+
+
+class Ownership(models.Model):
+    """Who had a task, in which role, from when to when (``until`` is null while it lasts)."""
+
+    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="ownerships")
+    task = models.CharField(max_length=40)
+    instance = models.CharField(max_length=NAME_LENGTH)
+    incarnation = models.BigIntegerField()
+    role = models.CharField(max_length=10)
+    since = models.DateTimeField()
+    until = models.DateTimeField(null=True)
+    reason = models.TextField(blank=True)
+
+    class Meta:
+        """One open row for a task, instance and role at a time."""
+
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["application", "task", "instance", "role"],
+                condition=models.Q(until__isnull=True),
+                name="ownership_open_once",
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["application", "-since"], name="ownership_by_time")]
+
+    def __str__(self) -> str:
+        return f"{self.task} on {self.instance}"
+
+
+class LagSample(models.Model):
+    """One measure of one partition of an input topic or of a store's changelog; thinned as it ages."""
+
+    INPUT, STORE = "input", "store"
+
+    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="lag_samples")
+    kind = models.CharField(max_length=5)
+    name = models.CharField(max_length=NAME_LENGTH)
+    partition = models.IntegerField()
+    at = models.DateTimeField()
+    position = models.BigIntegerField(null=True)
+    end = models.BigIntegerField(null=True)
+    lag = models.BigIntegerField(null=True)
+    lag_ms = models.BigIntegerField(null=True)
+
+    class Meta:
+        """Read as a window of time of one application."""
+
+        indexes: ClassVar = [
+            models.Index(fields=["application", "kind", "name", "at"], name="lag_by_name"),
+            models.Index(fields=["at"], name="lag_by_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name}/{self.partition}: {self.lag}"
+
+
+class Job(models.Model):
+    """Something a person asked for. Its life is the table in ``jobs.states``; only that module changes ``state``."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    number = models.PositiveIntegerField(unique=True)
+    kind = models.CharField(max_length=20)
+    application = models.CharField(max_length=NAME_LENGTH)
+    store = models.CharField(max_length=NAME_LENGTH)
+    partitions: models.JSONField[list[int]] = models.JSONField(default=list)
+    arguments: models.JSONField[dict[str, Any]] = models.JSONField(default=dict)
+    dry_run: models.JSONField[dict[str, Any]] = models.JSONField(default=dict)
+    state = models.CharField(max_length=12, default="queued")
+    reason = models.TextField(blank=True)
+    queue = models.CharField(max_length=NAME_LENGTH + 10)
+    lease_owner = models.CharField(max_length=NAME_LENGTH, blank=True)
+    lease_until = models.DateTimeField(null=True)
+    attempts = models.PositiveIntegerField(default=0)
+    progress: models.JSONField[dict[str, Any]] = models.JSONField(default=dict)
+    result: models.JSONField[dict[str, Any]] = models.JSONField(default=dict)
+    why = models.TextField(blank=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    sent_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        """Listed newest first, reaped by state and lease."""
+
+        indexes: ClassVar = [
+            models.Index(fields=["-created_at"], name="job_by_time"),
+            models.Index(fields=["state", "lease_until"], name="job_by_lease"),
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.number} {self.kind} {self.application}/{self.store}"
+
+
+class ApiToken(models.Model):
+    """A bearer token of a user. Only its SHA-256 is kept: it is random, so that is as good as a slow hash and quick."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_tokens")
+    name = models.CharField(max_length=100)
+    digest = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    last_used_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class AuditEntry(models.Model):
+    """Who did what, from where, with which result. Append-only: ``save`` of an existing row and ``delete`` refuse."""
+
+    at = models.DateTimeField(default=timezone.now, db_index=True)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    username = models.CharField(max_length=150, blank=True)
+    address = models.CharField(max_length=60, blank=True)
+    via = models.CharField(max_length=20)
+    action = models.CharField(max_length=40)
+    application = models.CharField(max_length=NAME_LENGTH, blank=True)
+    store = models.CharField(max_length=NAME_LENGTH, blank=True)
+    parameters: models.JSONField[dict[str, Any]] = models.JSONField(default=dict)
+    result = models.CharField(max_length=200)
+
+    def __str__(self) -> str:
+        return f"{self.username} {self.action}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Write a new entry; an old one cannot be changed."""
+        if self.pk is not None:
+            raise TypeError("An audit entry is written once. Write another one that says what changed.")
+        super().save(*args, **kwargs)
+
+    def delete(self, *_args: Any, **_kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Refuse."""
+        raise TypeError("An audit entry cannot be deleted.")

@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
 def _wake_on_signals() -> int:
     """Make SIGCHLD, and the signals that would end the launcher, readable from the returned descriptor."""
     readable, writable = os.pipe()
-    os.set_blocking(writable, False)  # noqa: FBT003
+    os.set_blocking(writable, False)
     signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
 
     def ignore(_number: int, _frame: FrameType | None) -> None:

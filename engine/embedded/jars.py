@@ -110,7 +110,7 @@ def _fetch_one(jar: Jar, folder: Path, progress: Progress) -> None:
 
             def count(size: int) -> None:
                 nonlocal arrived
-                arrived += size  # noqa: B023 (called only while this turn of the loop runs)
+                arrived += size
                 progress(size)
 
             try:
@@ -122,7 +122,9 @@ def _fetch_one(jar: Jar, folder: Path, progress: Progress) -> None:
                 if found == jar.sha256:
                     path.replace(folder / jar.file_name)
                     return
-                trouble = f"the file that arrived is not the expected one (SHA-256 {found[:12]}…, not {jar.sha256[:12]}…)"
+                trouble = (
+                    f"the file that arrived is not the expected one (SHA-256 {found[:12]}…, not {jar.sha256[:12]}…)"
+                )
             progress(-arrived)
     raise StartFailure(
         f"The Kafka library {jar.coordinate} could not be downloaded: {trouble}. "

@@ -151,8 +151,9 @@ class Kafka:
         identity = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         # An id that starts with a dash would read as an option.
         identity = identity.replace("-", "A", 1) if identity.startswith("-") else identity
+        command = ["kafka.tools.StorageTool", "format", "--cluster-id", identity, "--config", str(self._properties)]
         done = subprocess.run(  # noqa: S603 (our own Java)
-            [*self._java(), "kafka.tools.StorageTool", "format", "--cluster-id", identity, "--config", str(self._properties)],
+            [*self._java(), *command],
             capture_output=True,
             text=True,
             check=False,
@@ -190,7 +191,9 @@ class RunningKafka:
         until_ready(self._process, self.kafka.answers, START_SECONDS, "Kafka")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._process is not None:
             self._process.close()
 

@@ -39,16 +39,15 @@ class Process:
         self._heard = b""
         command.log.parent.mkdir(parents=True, exist_ok=True)
         _rotate(command.log)
+        launcher = [sys.executable, "-I", "-S", str(LAUNCHER)]
+        seconds = str(command.stop_seconds)
         guard_read, self._guard = os.pipe()
         self._status, status_write = os.pipe()
-        os.set_blocking(self._status, False)  # noqa: FBT003 (the standard library's signature)
+        os.set_blocking(self._status, False)
         try:
             with command.log.open("ab") as log:
                 self._launcher = subprocess.Popen(  # noqa: S603 (our own launcher)
-                    [
-                        sys.executable, "-I", "-S", str(LAUNCHER),
-                        str(guard_read), str(status_write), str(command.stop_seconds), "--", *command.arguments,
-                    ],  # fmt: skip
+                    [*launcher, str(guard_read), str(status_write), seconds, "--", *command.arguments],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,

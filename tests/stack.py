@@ -1,0 +1,96 @@
+"""The real parts that tests run on: where they are, whether this machine has them, and one of each per session."""
+
+import itertools
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from engine.embedded import jars, ports
+from engine.embedded.failure import StartFailure
+from engine.embedded.kafka import java
+from engine.embedded.redis import server_program
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class KafkaUnderTest:
+    """What the ``kafka`` fixture gives: the address, and names that no other test uses."""
+
+    bootstrap_servers: str
+    pid: int
+
+    def unique(self, prefix: str = "test") -> str:
+        """Return a new name, for an application id, a group or a topic."""
+        return f"{prefix}-{os.getpid()}-{next(_numbers)}"
+
+    def topic(self, prefix: str = "topic", *, partitions: int = 1, config: dict[str, str] | None = None) -> str:
+        """Create a topic under a new name and return the name."""
+        name = self.unique(prefix)
+        self.create(name, partitions=partitions, config=config)
+        return name
+
+    def create(self, name: str, *, partitions: int = 1, config: dict[str, str] | None = None) -> None:
+        """Create a topic under this very name."""
+        wanted = NewTopic(name, num_partitions=partitions, replication_factor=1, config=config or {})
+        admin = self.admin()  # kept until the answer is here: a collected client drops its requests
+        admin.create_topics([wanted])[name].result(timeout=20)
+
+    def admin(self) -> AdminClient:
+        """Return a client to administer the broker with."""
+        return AdminClient({"bootstrap.servers": self.bootstrap_servers})
+
+
+def chromium() -> str | None:
+    """Return the path of a Chromium, or None."""
+    named = os.environ.get("STATEHOUSE_CHROMIUM")
+    return named or next((found for name in BROWSERS if (found := shutil.which(name))), None)
+
+
+def javac() -> str | None:
+    """Return the path of a Java compiler, or None."""
+    home = os.environ.get("JAVA_HOME")
+    inside = Path(home) / "bin" / "javac" if home else None
+    return str(inside) if inside and inside.exists() else shutil.which("javac")
+
+
+def _kafka_lacks() -> str | None:
+    try:
+        java()
+        missing = jars.missing("kafka")
+        if missing:
+            print(f"fetching {len(missing)} Kafka libraries, once", file=sys.stderr)  # noqa: T201
+            jars.fetch(missing)
+    except StartFailure as failure:
+        return str(failure).partition(". ")[0]
+    return None
+
+
+def _redis_lacks() -> str | None:
+    try:
+        server_program()
+    except StartFailure:
+        return "no redis-server"
+    return None
+
+
+# For each marker: why this machine can't run the tests that carry it, or None.
+LACKS: dict[str, Callable[[], str | None]] = {
+    "kafka": _kafka_lacks,
+    "redis": _redis_lacks,
+    "browser": lambda: None if chromium() else "no Chromium on the path",
+    "jdk": lambda: None if javac() else "no JDK with a compiler",
+}
+# A test that asks for the fixture needs the part, whether it carries the marker or not.
+FIXTURES = {"kafka": "kafka", "redis_url": "redis", "browser": "browser"}
+
+
+def free_port() -> int:
+    """Return a loopback port that is free now."""
+    return ports.choose()

@@ -100,3 +100,16 @@ class Batch:
     def with_values(self, values: list[Any]) -> Batch:
         """The same records with other values; keys, times and headers are shared."""
         return Batch(self.keys, values, self.timestamps, None, None, self.headers, self.raw_keys, self.key_serde)
+
+
+@dataclass(slots=True)
+class RawBatch:
+    """Consecutive records of one topic partition as they came from the broker: bytes, offsets, event times in ms."""
+
+    topic: str
+    partition: int
+    offsets: list[int]
+    keys: list[bytes | None]
+    values: list[bytes | None]
+    timestamps: list[int]
+    headers: list[Headers | None] | None = None

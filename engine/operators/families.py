@@ -1,0 +1,32 @@
+"""Imports every family of operators, so that each operation finds its processor."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+# One module a family; a module registers its processors with `@implements` when it is imported.
+FAMILIES = (
+    "sources",
+    "sinks",
+    "stateless",
+    "aggregates",
+    "tables",
+    "processor_api",
+    "time_windows",
+    "sliding_windows",
+    "session_windows",
+    "suppress",
+    "cogroup",
+    "stream_table_join",
+    "stream_join",
+    "table_join",
+    "foreign_key_join",
+    "global_join",
+)
+
+for _family in FAMILIES:
+    try:
+        import_module(f"engine.operators.{_family}")
+    except ModuleNotFoundError as missing:
+        if missing.name != f"engine.operators.{_family}":
+            raise

@@ -76,7 +76,7 @@ class StateDirectory:
             self._lock = None
 
     def identity(self, given: str | None = None) -> Identity:
-        """This instance's ids, made at the first start and kept; a `given` instance id replaces the kept one."""
+        """The ids of this instance, made at the first start and kept; a `given` instance id replaces the kept one."""
         path = self.root / "instance.json"
         kept = {}
         if path.exists():

@@ -1,0 +1,197 @@
+"""How the pages write numbers, times and states. Unknown (None) is a dash that says so, never 0.
+
+Every filter takes what the snapshots hold (milliseconds, bytes, counts) and returns text or markup built with
+``format_html``, so that names and messages from outside stay escaped.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from django import template
+from django.utils.html import format_html
+
+from console.pages import hues
+
+if TYPE_CHECKING:
+    from django.utils.safestring import SafeString
+
+register = template.Library()
+
+UNKNOWN = format_html('<span class="faint" title="{}">{}</span>', "not known", "–")
+SIZES = ["B", "kB", "MB", "GB", "TB", "PB"]
+# state word -> tone; a word that is missing here is drawn neutral, never green
+TONES = {
+    "running": "ok", "ok": "ok", "done": "ok", "succeeded": "ok", "active": "ok", "caught up": "ok",
+    "restoring": "busy", "starting": "busy", "rebalancing": "busy", "moving": "busy", "applying": "busy",
+    "fetching": "busy", "verifying": "busy", "queued": "idle", "draining": "busy",
+    "warn": "warn", "suspended": "warn", "stopping": "warn", "stale": "warn", "cancelled": "warn", "cancelling": "warn", "lagging": "warn",
+    "failed": "bad", "stall": "bad", "stop": "bad", "unreachable": "bad", "stalled": "bad", "bad": "bad",
+}  # fmt: skip
+
+
+@register.filter
+def count(value: float | str | None) -> SafeString | str:
+    """Write a number with thousands separators."""
+    if value is None or value == "":
+        return UNKNOWN
+    return f"{round(float(value)):,}"
+
+
+@register.filter
+def size(value: float | None) -> SafeString | str:
+    """Write bytes in decimal units."""
+    if value is None:
+        return UNKNOWN
+    amount = float(value)
+    for unit in SIZES:
+        if abs(amount) < 1000 or unit == SIZES[-1]:  # noqa: PLR2004 - decimal units
+            return f"{amount:,.0f} {unit}" if unit == "B" or abs(amount) >= 100 else f"{amount:,.1f} {unit}"  # noqa: PLR2004
+        amount /= 1000
+    return UNKNOWN
+
+
+@register.filter
+def rate(value: float | None) -> SafeString | str:
+    """Write a rate per second."""
+    if value is None:
+        return UNKNOWN
+    return f"{value:,.1f}/s" if 0 < abs(value) < 10 else f"{value:,.0f}/s"  # noqa: PLR2004 - below ten a tenth matters
+
+
+@register.filter
+def span(value: float | None) -> SafeString | str:
+    """Write a length of time given in milliseconds."""
+    if value is None:
+        return UNKNOWN
+    return duration_words(value)
+
+
+def duration_words(ms: float) -> str:
+    """Return a length of time with at most two units."""
+    if ms < 1000:  # noqa: PLR2004 - milliseconds in a second
+        return f"{ms:,.0f} ms"
+    seconds = ms / 1000
+    if seconds < 60:  # noqa: PLR2004 - seconds in a minute
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004
+    minutes, seconds = divmod(round(seconds), 60)
+    if minutes < 60:  # noqa: PLR2004 - minutes in an hour
+        return f"{minutes} min {seconds:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:  # noqa: PLR2004 - two days
+        return f"{hours} h {minutes:02d} min"
+    return f"{hours // 24} d {hours % 24} h"
+
+
+@register.filter
+def percent(value: float | None) -> SafeString | str:
+    """Write a share given in percent; below 100 it never rounds up to 100."""
+    if value is None:
+        return UNKNOWN
+    return f"{min(value, 99.9) if value < 100 else value:.{0 if value >= 100 else 1}f} %"  # noqa: PLR2004
+
+
+@register.filter
+def tone(word: str | None) -> str:
+    """Return the tone (ok, busy, warn, bad, idle) of a state word."""
+    return TONES.get((word or "").lower(), "idle")
+
+
+@register.filter
+def get(mapping: dict[str, Any] | None, key: str) -> Any:
+    """Look a key up that is not a literal."""
+    return (mapping or {}).get(key)
+
+
+@register.filter
+def hue(instance: str | None, palette: dict[str, int] | None) -> str:
+    """Return the class of an instance's hue, from the page's palette or from its name alone."""
+    if not instance:
+        return ""
+    return f"hue-{(palette or {}).get(instance, hues.preferred(instance))}"
+
+
+@register.simple_tag
+def state(word: str | None, *, tone_word: str | None = None, reason: str | None = None) -> SafeString:
+    """Draw a state as word and colour; its reason shows on hover."""
+    if not word:
+        return format_html('<span class="state" title="{}">{}</span>', "not known", "unknown")
+    return format_html('<span class="state state-{}" title="{}">{}</span>', tone(tone_word or word), reason or "", word)
+
+
+@register.simple_tag
+def when(at: float | None, empty: str = "") -> SafeString | str:
+    """Draw a moment: relative for the eye, exact on hover; ``times.js`` keeps it moving."""
+    if not at:
+        return empty or UNKNOWN
+    moment = datetime.fromtimestamp(float(at) / 1000, UTC)
+    exact = moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+    iso = moment.isoformat(timespec="milliseconds")
+    return format_html('<time datetime="{}" title="{}">{}</time>', iso, exact, ago(float(at)))
+
+
+@register.simple_tag
+def exact_time(at: float | None) -> SafeString | str:
+    """Draw a moment as itself: window bounds are data, not news."""
+    if at is None:
+        return UNKNOWN
+    try:
+        moment = datetime.fromtimestamp(float(at) / 1000, UTC)
+    except (OverflowError, ValueError, OSError):
+        return str(at)
+    return format_html('<span class="nowrap" title="{} ms">{}</span>', at, moment.strftime("%Y-%m-%d %H:%M:%S"))
+
+
+def ago(at_ms: float, now_ms: float | None = None) -> str:
+    """Return how long ago a moment was, in one unit."""
+    seconds = ((now_ms or time.time() * 1000) - at_ms) / 1000
+    if seconds < 1:
+        return "now" if seconds > -5 else "later"  # noqa: PLR2004 - clocks differ by a little
+    for limit, divisor, unit in ((60, 1, "s"), (3600, 60, "min"), (172_800, 3600, "h")):
+        if seconds < limit:
+            return f"{int(seconds // divisor)} {unit} ago"
+    return f"{int(seconds // 86_400)} d ago"
+
+
+@register.inclusion_tag("parts/strip.html")
+def strip(cells: list[dict[str, Any]], label: str = "partitions") -> dict[str, Any]:
+    """Draw the partition strip (see ``console.pages.strips`` for the cells)."""
+    from console.pages import strips  # noqa: PLC0415 - strips needs the URLs, which need the views
+
+    return {"cells": cells, "label": label, "summary": strips.summary(cells), "map": len(cells) > strips.CELLS_MAX, "packed": strips.packed(cells)}
+
+
+@register.inclusion_tag("parts/spark.html")
+def spark(values: list[float] | None, label: str) -> dict[str, Any]:
+    """Draw a small line of recent values; fewer than two are not a line."""
+    known = [value for value in values or [] if value is not None]
+    if len(known) < 2:  # noqa: PLR2004 - a line has two ends
+        return {"path": "", "label": label}
+    top = max(known) or 1
+    step = 120 / (len(known) - 1)
+    points = [f"{index * step:.1f} {23 - 22 * value / top:.1f}" for index, value in enumerate(known)]
+    return {"path": "M" + " L".join(points), "label": label}
+
+
+@register.inclusion_tag("parts/bar.html")
+def bar(percent_done: float | None, since: float | None = None, look: str = "done", label: str = "progress") -> dict[str, Any]:
+    """Draw progress: ``percent_done`` of the work known at the start, ``since`` percent for what was written meanwhile."""
+    known = percent_done is not None
+    done = min(max(percent_done or 0.0, 0.0), 100.0)
+    extra = min(max(since or 0.0, 0.0), 20.0)
+    scale = 100 / (100 + extra)
+    return {
+        "known": known, "now": f"{done:.0f}", "label": label, "look": look,
+        "done": f"{done * scale:.2f}%", "since_at": f"{100 * scale:.2f}%", "since": f"{extra * scale:.2f}%" if extra else "",
+    }  # fmt: skip
+
+
+@register.filter
+def pluck(items: list[dict[str, Any]] | None, key: str) -> list[Any]:
+    """Return one field of each item."""
+    return [item.get(key) for item in items or []]
+
+
+__all__ = ["register"]

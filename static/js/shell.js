@@ -1,0 +1,50 @@
+// What every page has: the theme switch, menus that close, Ctrl-K, times that move, strips that are maps.
+import { keepTimesMoving } from "./times.js";
+import { drawMaps } from "./strip-map.js";
+
+/** @param {"light" | "dark" | ""} choice empty = as the system */
+function chooseTheme(choice) {
+  try {
+    if (choice) localStorage.setItem("theme", choice);
+    else localStorage.removeItem("theme");
+  } catch {
+    // Storage is denied: the choice then holds for no longer than this page, so make it directly.
+    if (choice) document.documentElement.dataset.theme = choice;
+    return;
+  }
+  document.dispatchEvent(new Event("statehouse:theme"));
+  drawMaps(true);
+}
+
+document.getElementById("theme")?.addEventListener("click", () => {
+  chooseTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
+});
+for (const button of document.querySelectorAll("[data-theme-choice]")) {
+  button.addEventListener("click", () => {
+    chooseTheme(/** @type {any} */ (/** @type {HTMLElement} */ (button).dataset.themeChoice));
+    button.closest("details")?.removeAttribute("open");
+  });
+}
+
+document.addEventListener("click", (event) => {
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (!menu.contains(/** @type {Node} */ (event.target))) menu.removeAttribute("open");
+  }
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") {
+    const menu = document.querySelector("details.menu[open]");
+    menu?.removeAttribute("open");
+    menu?.querySelector("summary")?.focus();
+  }
+  if (event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey)) {
+    event.preventDefault();
+    document.getElementById("jump")?.focus();
+  }
+});
+
+keepTimesMoving();
+drawMaps();
+document.addEventListener("statehouse:updated", () => drawMaps());
+window.addEventListener("resize", () => drawMaps(true));

@@ -1,0 +1,75 @@
+"""Photographs every page in both themes and at both widths, to be looked at: ``uv run python -m tests.pages.preview [name …]``.
+
+The pictures go to /tmp/shots, never into the repository.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+from tests.pages.site import PASSWORD, USER
+
+SHOTS = Path("/tmp/shots")  # noqa: S108 (for a person's eyes, on a development machine)
+PORT = 8123
+BASE = f"http://127.0.0.1:{PORT}"
+ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+PAGES = {"sign-in": "/sign-in/", "overview": "/"}
+
+
+def main(wanted: list[str]) -> None:
+    SHOTS.mkdir(exist_ok=True)
+    server = subprocess.Popen([sys.executable, "-m", "tests.pages.site", "--port", str(PORT)])
+    try:
+        _wait()
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+            for width in (1440, 390):
+                for theme in ("light", "dark"):
+                    context = browser.new_context(viewport={"width": width, "height": 900 if width > 500 else 844}, color_scheme=theme)
+                    _shoot(context.new_page(), wanted, f"{width}-{theme}")
+                    context.close()
+            browser.close()
+    finally:
+        server.terminate()
+
+
+def _wait() -> None:
+    for _ in range(100):
+        try:
+            urllib.request.urlopen(f"{BASE}/sign-in/")
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return
+
+
+def _shoot(page: Page, wanted: list[str], suffix: str) -> None:
+    page.on("console", lambda message: print(suffix, message.type, message.text, page.url) if message.type in {"error", "warning"} else None)
+    page.on("pageerror", lambda error: print(suffix, "page error", error))
+    page.on("response", lambda answer: print(suffix, answer.status, answer.url) if answer.status >= 500 else None)
+    signed_in = False
+    for name, path in PAGES.items():
+        if name != "sign-in" and not signed_in:
+            page.goto(f"{BASE}/sign-in/")
+            page.fill("#id_username", USER)
+            page.fill("#id_password", PASSWORD)
+            page.click("button[type=submit]")
+            signed_in = True
+        if wanted and name not in wanted:
+            continue
+        page.goto(BASE + path)
+        page.wait_for_timeout(700)
+        page.screenshot(path=str(SHOTS / f"{name}-{suffix}.png"), full_page=True)
+        overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        if overflow > 0:
+            print(f"{name}-{suffix}: {overflow} px wider than the window")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,109 @@
+"""The console's pages on sample data: for looking at them (``preview.py``) and for the browser tests.
+
+    uv run python -m tests.pages.site --port 8123
+
+It is the real Django project with the real templates, policy and headers; only what the observer, the engines and the
+workers would say comes from ``samples.py``. ``/__test__/<command>`` steers it: ``silence`` and ``speak`` stop and start
+the WebSocket's messages, ``age`` makes the observer old, ``scene?name=…`` changes the data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+USER, PASSWORD = "ada", "a quiet lake"
+scene = {"name": "usual", "silent": False, "age_ms": 0, "tick": 0}
+
+
+def prepare(port: int) -> Any:
+    """Set Django up on a throw-away database, with an account a role, and return the ASGI application."""
+    scratch = Path(tempfile.mkdtemp(prefix="statehouse-pages-"))
+    os.environ.update(
+        {
+            "DJANGO_SETTINGS_MODULE": "console.settings",
+            "STATEHOUSE_DATA_DIR": str(scratch),
+            "DATABASE_URL": f"sqlite:///{scratch}/console.db",
+            "STATEHOUSE_SECRET_KEY": "only-for-the-tests-of-the-pages-" + "x" * 30,
+            "STATEHOUSE_ALLOWED_ORIGINS": f"http://127.0.0.1:{port}",
+            "STATEHOUSE_LOG_LEVEL": "WARNING",
+        },
+    )
+    import django
+
+    from tests.pages import samples
+
+    samples.install(scene)
+    django.setup()
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+    from console.access.roles import ensure_account
+
+    for name, role in ((USER, "operator"), ("vic", "viewer")):
+        ensure_account(name, role, PASSWORD)
+    from django.core.asgi import get_asgi_application
+
+    return get_asgi_application()
+
+
+class Site:
+    """Django for pages, a steerable stand-in for the WebSocket."""
+
+    def __init__(self, django_application: Any) -> None:
+        self.django_application = django_application
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            await self.socket(scope, receive, send)
+        elif scope["type"] == "http" and scope["path"].startswith("/__test__/"):
+            await self.steer(scope, send)
+        elif scope["type"] == "http":
+            await self.django_application(scope, receive, send)
+
+    async def socket(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        topic = parse_qs(scope["query_string"].decode())["topic"][0]
+        await receive()
+        await send({"type": "websocket.accept"})
+        try:
+            while True:
+                if not scene["silent"]:
+                    now = int(time.time() * 1000)
+                    message = {"type": "snapshot", "topic": topic, "at": now, "observer_at": now - scene["age_ms"], "data": {}}
+                    await send({"type": "websocket.send", "text": json.dumps(message)})
+                await asyncio.sleep(0.5)
+        except (OSError, RuntimeError):
+            return
+
+    async def steer(self, scope: dict[str, Any], send: Any) -> None:
+        command = scope["path"].removeprefix("/__test__/")
+        query = {name: values[0] for name, values in parse_qs(scope["query_string"].decode()).items()}
+        changes = {
+            "silence": {"silent": True},
+            "speak": {"silent": False, "age_ms": 0},
+            "age": {"age_ms": int(query.get("ms", "0"))},
+            "scene": {"name": query.get("name", "usual")},
+        }
+        scene.update(changes.get(command, {}))
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    port = parser.parse_args().port
+    import uvicorn
+
+    uvicorn.run(Site(prepare(port)), host="127.0.0.1", port=port, log_level="warning", lifespan="off")
+
+
+if __name__ == "__main__":
+    main()

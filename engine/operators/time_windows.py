@@ -1,0 +1,149 @@
+"""Tumbling and hopping windows: `KStreamWindowAggregate` of Kafka Streams, a batch at a time.
+
+Stands behind a source or a repartition topic; owned by the task, used by its loop thread. Null values are aggregated,
+null keys dropped. A window takes records until stream time, as this operator has seen it, reaches its end plus grace.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from engine.operators.changes import Changes, HeldBack
+from engine.operators.context import NodeContext
+from engine.operators.emit_final import TimeCloseScan
+from engine.operators.private_copy import private_copy
+from engine.operators.processor import Output, Processor, implements
+from engine.operators.window_cells import Cell, WindowCells
+from engine.records import Batch, ValueAndTimestamp, Windowed
+from engine.topology.graph import Node
+from engine.topology.window_operations import TimeWindowedAggregate
+from engine.topology.windows import EmitStrategy
+
+
+@implements(TimeWindowedAggregate)
+class TimeWindowedAggregateProcessor(Processor):
+    """Aggregates per key and window into a timestamped window store."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(node)
+        self.operation: TimeWindowedAggregate
+        self.windows = self.operation.windows
+        self.observed = -1  # this operator's stream time: it starts anew with the operator, as in Kafka Streams
+        self.changes = Changes()
+        self.scan: TimeCloseScan | None = None
+
+    def init(self, context: NodeContext) -> None:
+        """Open the store and choose when to emit."""
+        super().init(context)
+        self.store: Any = context.store(self.operation.store)
+        self.cached = context.caching and self.operation.holds_back
+        if self.operation.emit is EmitStrategy.on_window_close:
+            self.scan = TimeCloseScan(context, self.operation.store, self.windows)
+        elif self.cached:
+            self.changes = HeldBack()
+
+    def process(self, batch: Batch) -> Output:
+        """Aggregate the records in order; returns the updates, or the windows that closed."""
+        raws = batch.serialized_keys(self.store.key_serde)
+        if not (self.operation.counts and self.changes.holds_back and self._count(batch, raws)):
+            self._aggregate(batch, raws)
+        return None if self.changes.holds_back else self.changes.take()
+
+    def flush(self) -> Output:
+        """The updates that the record cache held back."""
+        return self.changes.take() if self.changes.holds_back else None
+
+    def _count(self, batch: Batch, raws: list[Any]) -> bool:
+        """Count a whole batch with a few passes in C; False if a record needs to be looked at by itself."""
+        windows, times = self.windows, batch.timestamps
+        size, newest = windows.size_ms, max(batch.timestamps)
+        oldest = min(times)
+        # The oldest record is still welcome after the newest: then no record of the batch is late for any window.
+        if not windows.tumbling or oldest < 0 or None in raws:
+            return False
+        observed = max(self.observed, newest)
+        if oldest - oldest % size + size <= observed - windows.grace_ms:
+            return False
+        self.observed = observed
+        cells: list[Cell] = list(zip(raws, [time - time % size for time in times], strict=True))
+        counts = Counter(cells)
+        in_time = sorted(range(len(times)), key=times.__getitem__)
+        latest = dict(zip([cells[i] for i in in_time], [times[i] for i in in_time], strict=True))
+        key_of = dict(zip(raws, batch.keys, strict=True))
+        # In the order of each window's last record, which is the order in which the commit emits them.
+        touched = list(dict.fromkeys(reversed(cells)))
+        touched.reverse()
+        written: dict[Cell, Any] = {}
+        for cell, stored in zip(touched, self.store.fetch_many(touched), strict=True):
+            raw, start = cell
+            count, time, old = counts[cell], latest[cell], None
+            if stored is not None:
+                old, before = stored
+                count += old
+                time = max(time, before)
+            written[cell] = ValueAndTimestamp(count, time)
+            self.changes.add(cell, Windowed(key_of[raw], start, start + size), count, old, time)
+        self.store.write_many(written)
+        return True
+
+    def _aggregate(self, batch: Batch, raws: list[Any]) -> None:
+        """Aggregate record by record; reads and writes of the store still go together."""
+        cells = WindowCells(self.store, one_put_each=not self.cached)
+        cells.load(self._open_cells(raws, batch.timestamps))
+        headers = batch.headers
+        for row, (key, raw, value, time) in enumerate(
+            zip(batch.keys, raws, batch.values, batch.timestamps, strict=True)
+        ):
+            if raw is None:
+                self.context.dropped(1, "null key")
+                continue
+            self.observed = max(self.observed, time)
+            close = self.observed - self.windows.grace_ms
+            record_headers = None if headers is None else headers[row]
+            try:
+                self._update(cells, key, raw, value, time, close, record_headers)
+            except Exception as error:  # noqa: BLE001 - user code may raise anything; the handler decides
+                self.context.failed(batch, row, error)
+            if self.scan is not None and (bounds := self.scan.due(close)):
+                cells.write()
+                self._emit_closed(bounds, record_headers)
+        cells.write()
+
+    def _open_cells(self, raws: list[Any], times: list[int]) -> Iterator[Cell]:
+        """The cells that the records can change."""
+        close = self.observed - self.windows.grace_ms
+        size = self.windows.size_ms
+        for raw, time in zip(raws, times, strict=True):
+            if raw is not None:
+                for start in self.windows.starts_for(time):
+                    if start + size > close:
+                        yield raw, start
+
+    def _update(
+        self, cells: WindowCells, key: Any, raw: bytes, value: Any, time: int, close: int, headers: Any
+    ) -> None:
+        """Put one record into each of its windows that is still open."""
+        operation, size = self.operation, self.windows.size_ms
+        for start in self.windows.starts_for(time):
+            if start + size <= close:
+                self.context.dropped(1, "expired window")
+                continue
+            cell = (raw, start)
+            stored = cells.get(cell)
+            if stored is None:
+                before, newest = operation.initializer(), time
+            else:
+                before, newest = stored[0], max(time, stored[1])
+            after = operation.aggregator(key, value, private_copy(before, self.store.value_serde))
+            cells.put(cell, None if after is None else ValueAndTimestamp(after, newest))
+            if self.scan is None:
+                # At once, the first update replaces what the initializer gave, as in Kafka Streams; at a commit, nothing.
+                old = None if stored is None and self.changes.holds_back else before
+                self.changes.add(cell, Windowed(key, start, start + size), after, old, newest, headers)
+
+    def _emit_closed(self, bounds: tuple[int, int], headers: Any) -> None:
+        """Emit every window whose start lies within the bounds and that the store still holds."""
+        for key, (value, time) in self.store.fetch_all(*bounds):
+            self.changes.add(None, key, value, None, time, headers)

@@ -55,6 +55,8 @@ class Batch:
     headers: list[Headers | None] | None = None
     raw_keys: list[bytes | None] | None = None
     key_serde: Any = None
+    topic: str | None = None
+    offsets: list[int] | None = None
 
     def __len__(self) -> int:
         """Count the records."""
@@ -72,6 +74,8 @@ class Batch:
             None if self.headers is None else self.headers[index:end],
             None if self.raw_keys is None else self.raw_keys[index:end],
             self.key_serde,
+            self.topic,
+            None if self.offsets is None else self.offsets[index:end],
         )
 
     def take(self, indices: list[int]) -> Batch:
@@ -89,6 +93,8 @@ class Batch:
             pick(self.headers),
             pick(self.raw_keys),
             self.key_serde,
+            self.topic,
+            pick(self.offsets),
         )
 
     def serialized_keys(self, serde: Any) -> list[Any]:
@@ -99,7 +105,18 @@ class Batch:
 
     def with_values(self, values: list[Any]) -> Batch:
         """The same records with other values; keys, times and headers are shared."""
-        return Batch(self.keys, values, self.timestamps, None, None, self.headers, self.raw_keys, self.key_serde)
+        return Batch(
+            self.keys,
+            values,
+            self.timestamps,
+            None,
+            None,
+            self.headers,
+            self.raw_keys,
+            self.key_serde,
+            self.topic,
+            self.offsets,
+        )
 
 
 @dataclass(slots=True)

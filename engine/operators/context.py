@@ -34,6 +34,9 @@ class NodeContext(Protocol):
     def store(self, name: str) -> Any:
         """The open store of that name which the node declared."""
 
+    def shared(self, name: str, make: Callable[[], Any]) -> Any:
+        """An object that several nodes of the task share under a name (the clock of both sides of a join)."""
+
     def stream_time(self) -> int:
         """Highest timestamp that the task has begun to process, in ms; -1 before the first record."""
 

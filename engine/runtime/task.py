@@ -87,6 +87,7 @@ class Task:
         self.caching = caching
         self.emit_interval_ms = emit_interval_ms
         self.schedules = Schedules()
+        self.shared: dict[str, Any] = {}
         self.sources: dict[str, int] = {}  # real topic name -> place of its source
         self.processors: list[Processor] = [build(step.node) for step in plan.steps]
         for place, (step, processor) in enumerate(zip(plan.steps, self.processors, strict=True)):
@@ -211,6 +212,11 @@ class _NodeContext:
 
     def store(self, name: str) -> Any:
         return self._task.stores[name]
+
+    def shared(self, name: str, make: Callable[[], Any]) -> Any:
+        if name not in self._task.shared:
+            self._task.shared[name] = make()
+        return self._task.shared[name]
 
     def stream_time(self) -> int:
         return self._shared.stream_time

@@ -28,7 +28,13 @@ class Changes:
         self.headers: list[Headers | None] = []
 
     def add(
-        self, cell: Hashable, key: Windowed, new: Any, old: Any, timestamp: int, headers: Headers | None = None
+        self,
+        cell: Hashable,  # noqa: ARG002 - for those that hold updates back
+        key: Windowed,
+        new: Any,
+        old: Any,
+        timestamp: int,
+        headers: Headers | None = None,
     ) -> None:
         """Take an update. `cell` identifies the window among all keys; it only matters to updates that are held back."""
         self.keys.append(key)

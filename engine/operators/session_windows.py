@@ -1,0 +1,94 @@
+"""Session windows: `KStreamSessionWindowAggregate` of Kafka Streams, record by record.
+
+A record merges every session of its key within the gap into one, which it joins. The merged sessions are removed and
+leave tombstones, unless the result is the record's own single millisecond; the merger is called with the initial value
+first, then with the sessions from the oldest on. Null values are aggregated, null keys dropped.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.operators.changes import Changes, HeldBack
+from engine.operators.context import NodeContext
+from engine.operators.emit_final import SessionCloseScan
+from engine.operators.private_copy import private_copy
+from engine.operators.processor import Output, Processor, implements
+from engine.records import Batch, Windowed
+from engine.topology.graph import Node
+from engine.topology.window_operations import SessionWindowedAggregate
+from engine.topology.windows import EmitStrategy
+
+
+@implements(SessionWindowedAggregate)
+class SessionWindowedAggregateProcessor(Processor):
+    """Aggregates per key and session into a session store."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(node)
+        self.operation: SessionWindowedAggregate
+        self.windows = self.operation.windows
+        self.observed = -1  # this operator's stream time: it starts anew with the operator, as in Kafka Streams
+        self.changes = Changes()
+        self.scan: SessionCloseScan | None = None
+
+    def init(self, context: NodeContext) -> None:
+        """Open the store and choose when to emit."""
+        super().init(context)
+        self.store: Any = context.store(self.operation.store)
+        if self.operation.emit is EmitStrategy.on_window_close:
+            self.scan = SessionCloseScan(context, self.operation.store, self.windows)
+        elif context.caching and self.operation.holds_back:
+            self.changes = HeldBack()
+
+    def process(self, batch: Batch) -> Output:
+        """Aggregate the records in order; returns the updates, or the sessions that closed."""
+        raws = batch.serialized_keys(self.store.key_serde)
+        headers = batch.headers
+        for row, (key, raw, value, time) in enumerate(
+            zip(batch.keys, raws, batch.values, batch.timestamps, strict=True)
+        ):
+            if raw is None:
+                self.context.dropped(1, "null key")
+                continue
+            self.observed = max(self.observed, time)
+            close = self.observed - self.windows.grace_ms - self.windows.gap_ms
+            self.context.timestamp = time
+            try:
+                self._join(key, raw, value, time, close)
+            except Exception as error:  # noqa: BLE001 - user code may raise anything; the handler decides
+                self.context.failed(batch, row, error)
+            if self.scan is not None and (bounds := self.scan.due(close)):
+                record_headers = None if headers is None else headers[row]
+                for windowed, aggregate in self.store.find_closed(*bounds):
+                    self.changes.add(None, windowed, aggregate, None, windowed.end, record_headers)
+        return None if self.changes.holds_back else self.changes.take()
+
+    def flush(self) -> Output:
+        """The updates that the record cache held back."""
+        return self.changes.take() if self.changes.holds_back else None
+
+    def _join(self, key: Any, raw: bytes, value: Any, time: int, close: int) -> None:
+        """Merge the sessions that one record connects, add the record, and replace them by the result."""
+        operation, gap, serde = self.operation, self.windows.gap_ms, self.store.value_serde
+        merged = self.store.find_raw(raw, time - gap, time + gap)
+        start = end = time
+        aggregate = operation.initializer()
+        for from_, to, stored in merged:
+            aggregate = operation.merger(key, aggregate, private_copy(stored, serde))
+            start, end = min(start, from_), max(end, to)
+        if end < close:
+            self.context.dropped(1, "expired window")
+            return
+        aggregate = operation.aggregator(key, value, aggregate)
+        if start != time or end != time:
+            for from_, to, stored in merged:
+                self.store.put_raw(raw, from_, to, None)
+                self._changed(key, raw, from_, to, None, stored)
+        self.store.put_raw(raw, start, end, aggregate)
+        self._changed(key, raw, start, end, aggregate, None)
+
+    def _changed(self, key: Any, raw: bytes, start: int, end: int, new: Any, old: Any) -> None:
+        """Report an update at the session's end, unless sessions are reported when they close."""
+        if self.scan is None:
+            self.changes.add((raw, start, end), Windowed(key, start, end), new, old, end)

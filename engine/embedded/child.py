@@ -21,13 +21,12 @@ from types import FrameType
 ORPHAN_GRACE_SECONDS = 4.0
 PR_SET_PDEATHSIG = 1
 CANNOT_EXECUTE = 127
+DESCRIPTORS_END = 1024
 
 
 def main(arguments: list[str]) -> int:
     """Start the command, wait for its end or for the guard's, leave nothing behind."""
     guard, status, grace = int(arguments[0]), int(arguments[1]), float(arguments[2])
-    os.set_inheritable(guard, False)  # noqa: FBT003 (the standard library's signature)
-    os.set_inheritable(status, False)  # noqa: FBT003
     woken = _wake_on_signals()
     launcher = os.getpid()
     pid = os.fork()
@@ -62,6 +61,8 @@ def _become(command: list[str], launcher: int) -> None:
         for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)
+        # The pipes, and what `up` lends to its launchers (the lock of the data directory), are not the command's.
+        os.closerange(3, DESCRIPTORS_END)
         os.execvp(command[0], command)  # noqa: S606 (no shell is what we want)
     except OSError as error:
         os.write(2, f"{command[0]} can't be started: {error}\n".encode())

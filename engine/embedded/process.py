@@ -32,7 +32,8 @@ class Process:
     ``pid`` is the command's own process id, not the launcher's: ``kill -9 pid`` kills the part itself.
     """
 
-    def __init__(self, command: Command) -> None:
+    def __init__(self, command: Command, *, lend: tuple[int, ...] = ()) -> None:
+        """Start ``command``; its launcher, not the command, keeps the descriptors ``lend`` open as long as it lives."""
         self.command = command
         self.pid: int | None = None
         self.exit_code: int | None = None
@@ -53,7 +54,7 @@ class Process:
                     stderr=log,
                     env={**os.environ, **command.environment},
                     cwd=command.directory,
-                    pass_fds=(guard_read, status_write),
+                    pass_fds=(guard_read, status_write, *lend),
                     # Ctrl-C in the terminal goes to `up` alone, which then stops its children in order.
                     start_new_session=True,
                 )

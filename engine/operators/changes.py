@@ -7,75 +7,118 @@ window that changed, in the order of their last changes, with the value as of th
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, NamedTuple
 
+from engine.operators.context import NodeContext
 from engine.records import Batch, Headers, Windowed
 
 
 class Changes:
-    """Updates in the order in which they were made, ready to become a batch. Owned by one operator."""
+    """Updates in the order in which they were made, each with the row of the batch that made it."""
 
     holds_back = False
 
     def __init__(self) -> None:
-        self._clear()
-
-    def _clear(self) -> None:
-        self.keys: list[Any] = []
-        self.values: list[Any] = []
-        self.olds: list[Any] = []
-        self.timestamps: list[int] = []
-        self.headers: list[Headers | None] = []
+        self._keys: list[Any] = []
+        self._values: list[Any] = []
+        self._olds: list[Any] = []
+        self._timestamps: list[int] = []
+        self._rows: list[int] = []
 
     def add(
         self,
-        cell: Hashable,  # noqa: ARG002 - for those that hold updates back
+        batch: Batch,  # noqa: ARG002 - for those that hold updates back, like the cell
+        row: int,
+        cell: Hashable,  # noqa: ARG002
         key: Windowed,
         new: Any,
         old: Any,
         timestamp: int,
-        headers: Headers | None = None,
     ) -> None:
-        """Take an update. `cell` identifies the window among all keys; it only matters to updates that are held back."""
-        self.keys.append(key)
-        self.values.append(new)
-        self.olds.append(old)
-        self.timestamps.append(timestamp)
-        self.headers.append(headers)
+        """Take an update made by a row of `batch`. `cell` tells windows apart; all updates until `take` are of one batch."""
+        self._keys.append(key)
+        self._values.append(new)
+        self._olds.append(old)
+        self._timestamps.append(timestamp)
+        self._rows.append(row)
 
-    def take(self) -> Batch | None:
-        """All updates so far, which are then forgotten; None when there are none."""
-        if not self.keys:
+    def take(self, batch: Batch, *, with_headers: bool = True) -> Batch | None:
+        """All updates made by `batch`, which are then forgotten; None when there are none."""
+        if not self._keys:
             return None
-        headers = self.headers if any(self.headers) else None
-        batch = Batch(self.keys, self.values, self.timestamps, self.olds, None, headers)
-        self._clear()
-        return batch
+        rows, headers, offsets = self._rows, batch.headers, batch.offsets
+        out = Batch(
+            self._keys,
+            self._values,
+            self._timestamps,
+            self._olds,
+            headers=[headers[row] for row in rows] if with_headers and headers is not None else None,
+            topic=batch.topic,
+            offsets=None if offsets is None else [offsets[row] for row in rows],
+        )
+        Changes.__init__(self)
+        return out
+
+
+class _Held(NamedTuple):
+    key: Windowed
+    new: Any
+    old: Any
+    timestamp: int
+    headers: Headers | None
+    topic: str | None
+    offset: int | None
 
 
 class HeldBack(Changes):
-    """The last update of each window since the last commit."""
+    """The last update of each window since the last commit. Operators that write one store share one."""
 
     holds_back = True
 
     def __init__(self) -> None:
         super().__init__()
-        self._cells: dict[Hashable, tuple[Windowed, Any, Any, int, Headers | None]] = {}
+        self._cells: dict[Hashable, _Held] = {}
 
-    def add(
-        self, cell: Hashable, key: Windowed, new: Any, old: Any, timestamp: int, headers: Headers | None = None
-    ) -> None:
+    def add(self, batch: Batch, row: int, cell: Hashable, key: Windowed, new: Any, old: Any, timestamp: int) -> None:
         """Take an update in place of the one held for the same window; the older one's old value stays."""
         superseded = self._cells.pop(cell, None)
-        self._cells[cell] = (key, new, old if superseded is None else superseded[2], timestamp, headers)
+        self._cells[cell] = _Held(
+            key,
+            new,
+            old if superseded is None else superseded.old,
+            timestamp,
+            None if batch.headers is None else batch.headers[row],
+            batch.topic,
+            None if batch.offsets is None else batch.offsets[row],
+        )
 
-    def take(self) -> Batch | None:
-        """The updates held back, in the order of their last changes.
+    def take(self, batch: Batch, *, with_headers: bool = True) -> Batch | None:  # noqa: ARG002 - nothing goes on yet
+        """Nothing: what is held waits for `release`."""
+        return None
+
+    def release(self) -> Batch | None:
+        """The updates held back, in the order of their last changes; called at a commit.
 
         A window that came and went between two commits was never seen by anyone: it leaves no tombstone.
         """
-        rows = [row for row in self._cells.values() if row[1] is not None or row[2] is not None]
+        held = [row for row in self._cells.values() if row.new is not None or row.old is not None]
         self._cells = {}
-        for key, new, old, timestamp, headers in rows:
-            super().add(None, key, new, old, timestamp, headers)
-        return super().take()
+        if not held:
+            return None
+        keys, values, olds, timestamps, headers, topics, offsets = (list(column) for column in zip(*held, strict=True))
+        return Batch(
+            keys,
+            values,
+            timestamps,
+            olds,
+            headers=headers if any(headers) else None,
+            topic=topics[-1],
+            offsets=None if None in offsets else offsets,
+        )
+
+
+def changes_of(context: NodeContext, store: str, *, held_back: bool) -> Changes:
+    """Where an operator puts its updates; those that write one store and hold updates back do so together."""
+    if held_back:
+        return context.shared(f"updates held back of {store}", HeldBack)  # type: ignore[no-any-return]
+    return Changes()

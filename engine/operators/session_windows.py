@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.operators.changes import Changes, HeldBack
+from engine.operators.changes import Changes, HeldBack, changes_of
 from engine.operators.context import NodeContext
 from engine.operators.emit_final import SessionCloseScan
 from engine.operators.private_copy import private_copy
@@ -29,7 +29,6 @@ class SessionWindowedAggregateProcessor(Processor):
         self.operation: SessionWindowedAggregate
         self.windows = self.operation.windows
         self.observed = -1  # this operator's stream time: it starts anew with the operator, as in Kafka Streams
-        self.changes = Changes()
         self.scan: SessionCloseScan | None = None
 
     def init(self, context: NodeContext) -> None:
@@ -38,16 +37,13 @@ class SessionWindowedAggregateProcessor(Processor):
         self.store: Any = context.store(self.operation.store)
         if self.operation.emit is EmitStrategy.on_window_close:
             self.scan = SessionCloseScan(context, self.operation.store, self.windows)
-        elif context.caching and self.operation.holds_back:
-            self.changes = HeldBack()
+        held_back = context.caching and self.operation.holds_back and self.scan is None
+        self.changes: Changes = changes_of(context, self.operation.store, held_back=held_back)
 
     def process(self, batch: Batch) -> Output:
         """Aggregate the records in order; returns the updates, or the sessions that closed."""
         raws = batch.serialized_keys(self.store.key_serde)
-        headers = batch.headers
-        for row, (key, raw, value, time) in enumerate(
-            zip(batch.keys, raws, batch.values, batch.timestamps, strict=True)
-        ):
+        for row, (raw, time) in enumerate(zip(raws, batch.timestamps, strict=True)):
             if raw is None:
                 self.context.dropped(1, "null key")
                 continue
@@ -55,22 +51,23 @@ class SessionWindowedAggregateProcessor(Processor):
             close = self.observed - self.windows.grace_ms - self.windows.gap_ms
             self.context.timestamp = time
             try:
-                self._join(key, raw, value, time, close)
+                self._join(batch, row, raw, close)
             except Exception as error:  # noqa: BLE001 - user code may raise anything; the handler decides
                 self.context.failed(batch, row, error)
             if self.scan is not None and (bounds := self.scan.due(close)):
-                record_headers = None if headers is None else headers[row]
                 for windowed, aggregate in self.store.find_closed(*bounds):
-                    self.changes.add(None, windowed, aggregate, None, windowed.end, record_headers)
-        return None if self.changes.holds_back else self.changes.take()
+                    self.changes.add(batch, row, None, windowed, aggregate, None, windowed.end)
+        # Kafka Streams gives a session's updates no headers; a closed session has those of the record that closed it.
+        return self.changes.take(batch, with_headers=self.scan is not None)
 
     def flush(self) -> Output:
         """The updates that the record cache held back."""
-        return self.changes.take() if self.changes.holds_back else None
+        return self.changes.release() if isinstance(self.changes, HeldBack) else None
 
-    def _join(self, key: Any, raw: bytes, value: Any, time: int, close: int) -> None:
+    def _join(self, batch: Batch, row: int, raw: bytes, close: int) -> None:
         """Merge the sessions that one record connects, add the record, and replace them by the result."""
         operation, gap, serde = self.operation, self.windows.gap_ms, self.store.value_serde
+        key, value, time = batch.keys[row], batch.values[row], batch.timestamps[row]
         merged = self.store.find_raw(raw, time - gap, time + gap)
         start = end = time
         aggregate = operation.initializer()
@@ -84,11 +81,11 @@ class SessionWindowedAggregateProcessor(Processor):
         if start != time or end != time:
             for from_, to, stored in merged:
                 self.store.put_raw(raw, from_, to, None)
-                self._changed(key, raw, from_, to, None, stored)
+                self._changed(batch, row, raw, from_, to, None, stored)
         self.store.put_raw(raw, start, end, aggregate)
-        self._changed(key, raw, start, end, aggregate, None)
+        self._changed(batch, row, raw, start, end, aggregate, None)
 
-    def _changed(self, key: Any, raw: bytes, start: int, end: int, new: Any, old: Any) -> None:
+    def _changed(self, batch: Batch, row: int, raw: bytes, start: int, end: int, new: Any, old: Any) -> None:
         """Report an update at the session's end, unless sessions are reported when they close."""
         if self.scan is None:
-            self.changes.add((raw, start, end), Windowed(key, start, end), new, old, end)
+            self.changes.add(batch, row, (raw, start, end), Windowed(batch.keys[row], start, end), new, old, end)

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.operators.changes import Changes, HeldBack
+from engine.operators.changes import Changes, HeldBack, changes_of
 from engine.operators.context import NodeContext
 from engine.operators.emit_final import SlidingCloseScan
 from engine.operators.private_copy import private_copy
 from engine.operators.processor import Output, Processor, implements
-from engine.records import Batch, Headers, ValueAndTimestamp, Windowed
+from engine.records import Batch, ValueAndTimestamp, Windowed
 from engine.topology.graph import Node
 from engine.topology.window_operations import SlidingWindowedAggregate
 from engine.topology.windows import EmitStrategy
@@ -33,7 +33,6 @@ class SlidingWindowedAggregateProcessor(Processor):
         self.operation: SlidingWindowedAggregate
         self.windows = self.operation.windows
         self.observed = -1  # this operator's stream time: it starts anew with the operator, as in Kafka Streams
-        self.changes = Changes()
         self.scan: SlidingCloseScan | None = None
 
     def init(self, context: NodeContext) -> None:
@@ -42,17 +41,14 @@ class SlidingWindowedAggregateProcessor(Processor):
         self.store: Any = context.store(self.operation.store)
         if self.operation.emit is EmitStrategy.on_window_close:
             self.scan = SlidingCloseScan(context, self.operation.store, self.windows)
-        elif context.caching and self.operation.holds_back:
-            self.changes = HeldBack()
+        held_back = context.caching and self.operation.holds_back and self.scan is None
+        self.changes: Changes = changes_of(context, self.operation.store, held_back=held_back)
 
     def process(self, batch: Batch) -> Output:
         """Aggregate the records in order; returns the updates, or the windows that closed."""
         difference = self.windows.difference_ms
         raws = batch.serialized_keys(self.store.key_serde)
-        headers = batch.headers
-        for row, (key, raw, value, time) in enumerate(
-            zip(batch.keys, raws, batch.values, batch.timestamps, strict=True)
-        ):
+        for row, (raw, value, time) in enumerate(zip(raws, batch.values, batch.timestamps, strict=True)):
             if raw is None or value is None:
                 self.context.dropped(1, "null key or value")
                 continue
@@ -61,7 +57,7 @@ class SlidingWindowedAggregateProcessor(Processor):
             if time + difference < close:
                 self.context.dropped(1, "expired window")
                 continue
-            record = _Record(self, key, raw, value, time, close, None if headers is None else headers[row])
+            record = _Record(self, batch, row, raw, close)
             early = time < difference
             try:
                 if early:
@@ -73,34 +69,28 @@ class SlidingWindowedAggregateProcessor(Processor):
             # An early record never closes anything, as in Kafka Streams.
             if self.scan is not None and not early and (bounds := self.scan.due(close)):
                 for windowed, (aggregate, newest) in self.store.fetch_all(*bounds):
-                    self.changes.add(None, windowed, aggregate, None, newest, record.headers)
-        return None if self.changes.holds_back else self.changes.take()
+                    self.changes.add(batch, row, None, windowed, aggregate, None, newest)
+        return self.changes.take(batch)
 
     def flush(self) -> Output:
         """The updates that the record cache held back."""
-        return self.changes.take() if self.changes.holds_back else None
+        return self.changes.release() if isinstance(self.changes, HeldBack) else None
 
 
 class _Record:
     """One record on its way through the windows of its key."""
 
     def __init__(
-        self,
-        owner: SlidingWindowedAggregateProcessor,
-        key: Any,
-        raw: bytes,
-        value: Any,
-        time: int,
-        close: int,
-        headers: Headers | None,
+        self, owner: SlidingWindowedAggregateProcessor, batch: Batch, row: int, raw: bytes, close: int
     ) -> None:
         self.owner = owner
-        self.key = key
+        self.batch = batch
+        self.row = row
+        self.key = batch.keys[row]
         self.raw = raw
-        self.value = value
-        self.time = time
+        self.value = batch.values[row]
+        self.time = batch.timestamps[row]
         self.close = close
-        self.headers = headers
         self.difference = owner.windows.difference_ms
 
     def process(self) -> None:
@@ -201,4 +191,4 @@ class _Record:
         owner.store.write_many({(self.raw, start): entry})
         if owner.scan is None:
             windowed = Windowed(self.key, start, start + self.difference)
-            owner.changes.add((self.raw, start), windowed, after, old, newest, self.headers)
+            owner.changes.add(self.batch, self.row, (self.raw, start), windowed, after, old, newest)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from engine.operators.changes import Changes, HeldBack
+from engine.operators.changes import Changes, HeldBack, changes_of
 from engine.operators.context import NodeContext
 from engine.operators.emit_final import TimeCloseScan
 from engine.operators.private_copy import private_copy
@@ -31,7 +31,6 @@ class TimeWindowedAggregateProcessor(Processor):
         self.operation: TimeWindowedAggregate
         self.windows = self.operation.windows
         self.observed = -1  # this operator's stream time: it starts anew with the operator, as in Kafka Streams
-        self.changes = Changes()
         self.scan: TimeCloseScan | None = None
 
     def init(self, context: NodeContext) -> None:
@@ -41,19 +40,18 @@ class TimeWindowedAggregateProcessor(Processor):
         self.cached = context.caching and self.operation.holds_back
         if self.operation.emit is EmitStrategy.on_window_close:
             self.scan = TimeCloseScan(context, self.operation.store, self.windows)
-        elif self.cached:
-            self.changes = HeldBack()
+        self.changes: Changes = changes_of(context, self.operation.store, held_back=self.cached and self.scan is None)
 
     def process(self, batch: Batch) -> Output:
         """Aggregate the records in order; returns the updates, or the windows that closed."""
         raws = batch.serialized_keys(self.store.key_serde)
         if not (self.operation.counts and self.changes.holds_back and self._count(batch, raws)):
             self._aggregate(batch, raws)
-        return None if self.changes.holds_back else self.changes.take()
+        return self.changes.take(batch)
 
     def flush(self) -> Output:
         """The updates that the record cache held back."""
-        return self.changes.take() if self.changes.holds_back else None
+        return self.changes.release() if isinstance(self.changes, HeldBack) else None
 
     def _count(self, batch: Batch, raws: list[Any]) -> bool:
         """Count a whole batch with a few passes in C; False if a record needs to be looked at by itself."""
@@ -71,20 +69,21 @@ class TimeWindowedAggregateProcessor(Processor):
         counts = Counter(cells)
         in_time = sorted(range(len(times)), key=times.__getitem__)
         latest = dict(zip([cells[i] for i in in_time], [times[i] for i in in_time], strict=True))
-        key_of = dict(zip(raws, batch.keys, strict=True))
+        row_of = dict(zip(cells, range(len(cells)), strict=True))
         # In the order of each window's last record, which is the order in which the commit emits them.
         touched = list(dict.fromkeys(reversed(cells)))
         touched.reverse()
         written: dict[Cell, Any] = {}
         for cell, stored in zip(touched, self.store.fetch_many(touched), strict=True):
-            raw, start = cell
+            start = cell[1]
             count, time, old = counts[cell], latest[cell], None
             if stored is not None:
                 old, before = stored
                 count += old
                 time = max(time, before)
             written[cell] = ValueAndTimestamp(count, time)
-            self.changes.add(cell, Windowed(key_of[raw], start, start + size), count, old, time)
+            row = row_of[cell]
+            self.changes.add(batch, row, cell, Windowed(batch.keys[row], start, start + size), count, old, time)
         self.store.write_many(written)
         return True
 
@@ -92,23 +91,20 @@ class TimeWindowedAggregateProcessor(Processor):
         """Aggregate record by record; reads and writes of the store still go together."""
         cells = WindowCells(self.store, one_put_each=not self.cached)
         cells.load(self._open_cells(raws, batch.timestamps))
-        headers = batch.headers
-        for row, (key, raw, value, time) in enumerate(
-            zip(batch.keys, raws, batch.values, batch.timestamps, strict=True)
-        ):
+        for row, (raw, time) in enumerate(zip(raws, batch.timestamps, strict=True)):
             if raw is None:
                 self.context.dropped(1, "null key")
                 continue
             self.observed = max(self.observed, time)
             close = self.observed - self.windows.grace_ms
-            record_headers = None if headers is None else headers[row]
             try:
-                self._update(cells, key, raw, value, time, close, record_headers)
+                self._update(cells, batch, row, raw, close)
             except Exception as error:  # noqa: BLE001 - user code may raise anything; the handler decides
                 self.context.failed(batch, row, error)
             if self.scan is not None and (bounds := self.scan.due(close)):
                 cells.write()
-                self._emit_closed(bounds, record_headers)
+                for windowed, (aggregate, newest) in self.store.fetch_all(*bounds):
+                    self.changes.add(batch, row, None, windowed, aggregate, None, newest)
         cells.write()
 
     def _open_cells(self, raws: list[Any], times: list[int]) -> Iterator[Cell]:
@@ -121,11 +117,10 @@ class TimeWindowedAggregateProcessor(Processor):
                     if start + size > close:
                         yield raw, start
 
-    def _update(
-        self, cells: WindowCells, key: Any, raw: bytes, value: Any, time: int, close: int, headers: Any
-    ) -> None:
+    def _update(self, cells: WindowCells, batch: Batch, row: int, raw: bytes, close: int) -> None:
         """Put one record into each of its windows that is still open."""
         operation, size = self.operation, self.windows.size_ms
+        key, value, time = batch.keys[row], batch.values[row], batch.timestamps[row]
         for start in self.windows.starts_for(time):
             if start + size <= close:
                 self.context.dropped(1, "expired window")
@@ -141,9 +136,4 @@ class TimeWindowedAggregateProcessor(Processor):
             if self.scan is None:
                 # At once, the first update replaces what the initializer gave, as in Kafka Streams; at a commit, nothing.
                 old = None if stored is None and self.changes.holds_back else before
-                self.changes.add(cell, Windowed(key, start, start + size), after, old, newest, headers)
-
-    def _emit_closed(self, bounds: tuple[int, int], headers: Any) -> None:
-        """Emit every window whose start lies within the bounds and that the store still holds."""
-        for key, (value, time) in self.store.fetch_all(*bounds):
-            self.changes.add(None, key, value, None, time, headers)
+                self.changes.add(batch, row, cell, Windowed(key, start, start + size), after, old, newest)

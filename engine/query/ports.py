@@ -1,0 +1,141 @@
+"""What the query service needs from the engine instance around it, and from a store's committed view.
+
+The runtime implements `Instance` and `StoreHandle`; `engine.query.views` makes a `View` of a store's committed reads. Everything here
+is called from the service's threads while the loop runs: implementations must be thread-safe and must never wait for
+the loop.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from engine.stores.contract import CommittedRow
+from engine.topology.stores import StoreSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """One page of rows in the store's order. Every bound is inclusive; None means unbounded.
+
+    `time_from`, `time_to`: window starts, or times that a session overlaps. `after`: the `cursor` of the row behind
+    which the page begins. At most `limit` rows; a page also ends once its values exceed `bytes_max`, but never before
+    its first row.
+    """
+
+    lower: bytes | None
+    upper: bytes | None
+    limit: int
+    bytes_max: int
+    time_from: int | None = None
+    time_to: int | None = None
+    after: bytes | None = None
+    reverse: bool = False
+    prefix: bytes | None = None
+
+
+class View(Protocol):
+    """Committed content of one store partition; readable from any thread while the loop writes."""
+
+    def get(self, key: bytes) -> CommittedRow | None:
+        """The row under `key` of a key-value store, or the latest version of a versioned one."""
+
+    def as_of(self, key: bytes, timestamp_ms: int) -> CommittedRow | None:
+        """The version that was valid at `timestamp_ms`; versioned stores only."""
+
+    def scan(self, scan: Scan) -> tuple[list[CommittedRow], bool]:
+        """Rows of a page, and whether there may be more behind the last one."""
+
+
+class StoreHandle(Protocol):
+    """One partition of a store at this instance, with the facts that decide whether it may be read.
+
+    Attributes are the newest values that the loop published; `position` is the changelog offset that the committed
+    content has reached. A handle disappears from its instance when the task is revoked, fenced or closed.
+    """
+
+    @property
+    def spec(self) -> StoreSpec:
+        """The store's description."""
+
+    @property
+    def partition(self) -> int:
+        """The partition; 0 for a global store."""
+
+    @property
+    def task(self) -> str:
+        """The task's id, such as `0_3`."""
+
+    @property
+    def role(self) -> str:
+        """`active`, `standby` or `global`."""
+
+    @property
+    def phase(self) -> str:
+        """`queued`, `fetching`, `applying`, `verifying`, `done` or `suspended`; an active one serves when `done`."""
+
+    @property
+    def moving(self) -> bool:
+        """Whether the task is being handed over: what it holds may already be old."""
+
+    @property
+    def start(self) -> int | None:
+        """The offset at which the present restore began."""
+
+    @property
+    def position(self) -> int | None:
+        """The next changelog offset to apply."""
+
+    @property
+    def end(self) -> int | None:
+        """The changelog's end when last looked at."""
+
+    @property
+    def lag(self) -> int | None:
+        """Records behind the changelog's end; None when unknown."""
+
+    @property
+    def keys_estimate(self) -> int | None:
+        """About how many keys; None when unknown."""
+
+    @property
+    def bytes(self) -> int | None:
+        """Size in bytes; None when unknown."""
+
+    def view(self) -> View:
+        """The committed view; raises StoreNotReady when the store has been closed since."""
+
+
+class Instance(Protocol):
+    """The engine instance that the service speaks for."""
+
+    @property
+    def application_id(self) -> str:
+        """The application."""
+
+    @property
+    def instance_id(self) -> str:
+        """The process, among those of the application."""
+
+    def state(self) -> str:
+        """`starting`, `running`, `rebalancing`, `stopping` or `failed`."""
+
+    def specs(self) -> Mapping[str, StoreSpec]:
+        """The topology's stores by name."""
+
+    def is_global(self, store: str) -> bool:
+        """Whether every instance holds the whole of `store`."""
+
+    def partition_count(self, store: str) -> int | None:
+        """Partitions of `store` (the most of its sub-topology's source topics); None until the topics are known."""
+
+    def handle(self, store: str, partition: int) -> StoreHandle | None:
+        """The copy of a store partition here, if there is one."""
+
+    def handles(self) -> Sequence[StoreHandle]:
+        """All copies at this instance."""
+
+    def topology(self) -> Mapping[str, Any]:
+        """`Topology.to_json()`."""
+
+    def status(self) -> Mapping[str, Any]:
+        """`{"instance", "tasks", "stores"}`: the newest status records as JSON values."""

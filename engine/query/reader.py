@@ -1,0 +1,114 @@
+"""Reads of the copies that this instance holds: committed rows, decoded, as the entries of an answer.
+
+Called by routing once it has decided that a copy may be read; runs on the service's event loop (points) or on its
+reader threads (pages), beside the engine's loop. Opens nothing and keeps nothing.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from engine.query.cursor import Cursor
+from engine.query.encoding import Codec
+from engine.query.limits import PAGE_BYTES_MAX
+from engine.query.params import Question
+from engine.query.ports import Scan, StoreHandle
+from engine.stores.contract import CommittedRow
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one partition gave to a page. `cursor` is where to go on in it, None when it has no more."""
+
+    entries: list[dict[str, Any]]
+    source: dict[str, Any]
+    cursor: Cursor | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the values."""
+        return sum(entry["size"] or 0 for entry in self.entries)
+
+
+def source(instance: str, handle: StoreHandle) -> dict[str, Any]:
+    """Say who answers: taken before the read, so that the content is at least as new as the position says."""
+    return {
+        "instance": instance,
+        "partition": handle.partition,
+        "role": handle.role,
+        "position": handle.position,
+        "lag": handle.lag,
+        "error": None,
+    }
+
+
+def page(instance: str, handle: StoreHandle, question: Question, limit: int, after: bytes | None) -> Part:
+    """Read one partition's part of a page: at most `limit` entries behind `after`."""
+    answered_by = source(instance, handle)
+    view = handle.view()
+    more = False
+    if question.is_point and question.exact is not None:
+        row = view.get(question.exact) if question.as_of is None else view.as_of(question.exact, question.as_of)
+        rows = [row] if row is not None else []
+    else:
+        rows, more = view.scan(
+            Scan(
+                lower=question.lower,
+                upper=question.upper,
+                prefix=question.prefix,
+                time_from=question.time_from,
+                time_to=question.time_to,
+                after=after,
+                reverse=question.reverse,
+                limit=limit,
+                bytes_max=PAGE_BYTES_MAX,
+            )
+        )
+    entries = [entry(row, handle, question.keys, question.values) for row in rows]
+    last = Cursor(handle.partition, rows[-1].cursor) if rows and more else None
+    return Part(entries, answered_by, last)
+
+
+def entry(row: CommittedRow, handle: StoreHandle, keys: Codec, values: Codec) -> dict[str, Any]:
+    """One row as an answer shows it."""
+    kind = handle.spec.kind
+    bounds = {"start": row.start, "end": row.end}
+    shown = {
+        "key": keys.to_json(row.key),
+        "value": values.to_json(row.value),
+        "timestamp": row.timestamp,
+        "partition": handle.partition,
+        "window": bounds if kind == "window" else None,
+        "session": bounds if kind == "session" else None,
+        "size": len(row.value),
+    }
+    if kind == "versioned":
+        shown |= {"valid_from": row.timestamp, "valid_to": row.valid_to}
+    return shown
+
+
+def lookups(instance: str, handle: StoreHandle, raw: list[bytes], keys: Codec, values: Codec) -> Part:
+    """Read several keys of one partition, in their order; absent ones come as `found: false`."""
+    answered_by = source(instance, handle)
+    view = handle.view()
+    entries: list[dict[str, Any]] = []
+    for key in raw:
+        row = view.get(key)
+        if row is None:
+            entries.append(absent(keys.to_json(key), handle.partition))
+        else:
+            entries.append({**entry(row, handle, keys, values), "found": True})
+    return Part(entries, answered_by)
+
+
+def absent(key: Any, partition: int, *, found: bool | None = False) -> dict[str, Any]:
+    """The entry of a key that has none (`found` False), or of which nothing is known (None)."""
+    return {
+        "key": key,
+        "value": None,
+        "timestamp": None,
+        "partition": partition,
+        "window": None,
+        "session": None,
+        "size": None,
+        "found": found,
+    }

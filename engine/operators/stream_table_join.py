@@ -1,0 +1,123 @@
+"""Stream-table and stream-global-table joins: each stream record against the table's row of its key.
+
+As in Kafka Streams (KStreamKTableJoinProcessor): a null value, or a null key of an inner join, is dropped and counted; the
+result has the stream record's timestamp; only the stream side triggers. A buffered join stands in `join_buffer`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.operators.context import NodeContext
+from engine.operators.join_buffer import JoinBuffer
+from engine.operators.processor import Output, Processor, apply_each, implements
+from engine.operators.table_reader import Row, TableReader
+from engine.records import Batch
+from engine.topology.join_operations import StreamTableJoin
+
+
+@implements(StreamTableJoin)
+class StreamTableJoinProcessor(Processor):
+    """Joins a batch with one fetch of the table's rows."""
+
+    def init(self, context: NodeContext) -> None:
+        """Open the table's reader and the buffer, if there is one."""
+        super().init(context)
+        operation: StreamTableJoin = self.operation
+        self._table = TableReader(operation.table, context)
+        self._buffer = None
+        if operation.buffer is not None:
+            self._buffer = JoinBuffer(
+                context.store(operation.buffer), context, operation.grace_ms, operation.key_serde, operation.value_serde
+            )
+
+    def process(self, batch: Batch) -> Output:
+        """Join what can be joined now."""
+        batch, tables = self._joinable(batch)
+        if not batch.keys:
+            return None
+        if self._buffer is not None:
+            return self._process_buffered(batch, tables)
+        return self._join(batch, tables)
+
+    def _joinable(self, batch: Batch) -> tuple[Batch, list[Any]]:
+        """Leave out what never joins; returns the rest with the table's key of each record."""
+        operation: StreamTableJoin = self.operation
+        if operation.key_mapper is None:
+            tables = batch.keys
+        else:
+            tables, _ = apply_each(
+                operation.key_mapper, lambda row, error: self.context.failed(batch, row, error), batch.keys, batch.values
+            )
+        if None not in batch.values and (operation.left or None not in tables):
+            return batch, tables
+        kept = [
+            row
+            for row, (value, key) in enumerate(zip(batch.values, tables, strict=True))
+            if value is not None and (operation.left or key is not None)
+        ]
+        self.context.dropped(len(batch.keys) - len(kept), "null key or value")
+        return batch.take(kept), [tables[row] for row in kept]
+
+    def _rows(self, batch: Batch, tables: list[Any]) -> list[Row]:
+        operation: StreamTableJoin = self.operation
+        if self._table.versioned:
+            return [
+                None if key is None else self._table.row_as_of(key, timestamp)
+                for key, timestamp in zip(tables, batch.timestamps, strict=True)
+            ]
+        serde = operation.table_key_serde
+        raw = batch.serialized_keys(serde) if tables is batch.keys else serde.serialize_many(tables)
+        if None not in tables:
+            return self._table.rows(tables, raw)
+        present = [row for row, key in enumerate(tables) if key is not None]
+        found = iter(self._table.rows([tables[r] for r in present], [raw[r] for r in present]))
+        return [None if key is None else next(found) for key in tables]
+
+    def _join(self, batch: Batch, tables: list[Any]) -> Output:
+        rows = self._rows(batch, tables)
+        if not self.operation.left:
+            kept = [place for place, row in enumerate(rows) if row is not None]
+            if len(kept) < len(rows):
+                batch, rows = batch.take(kept), [rows[place] for place in kept]
+        rights = [None if row is None else row[0] for row in rows]
+        values, skipped = apply_each(
+            self.operation.joiner,
+            lambda row, error: self.context.failed(batch, row, error),
+            batch.keys,
+            batch.values,
+            rights,
+        )
+        joined = batch.with_values(values)
+        if not skipped:
+            return joined
+        failed = set(skipped)
+        return joined.take([row for row in range(len(values)) if row not in failed])
+
+    def _process_buffered(self, batch: Batch, tables: list[Any]) -> Output:
+        """One record at a time: each may release records that waited, and their order is what users see."""
+        assert self._buffer is not None  # noqa: S101 - narrows for the type checker
+        out: list[Batch] = []
+        for row in range(len(batch.keys)):
+            single = batch.row(row)
+            # Kafka Streams throws on a null key here; there is no row to wait for, so it joins at once.
+            if tables[row] is None or not self._buffer.put(single):
+                out.append(single)
+            out.extend(self._buffer.release())
+        joined = [self._join(each, each.keys) for each in out]
+        return _concatenate([each for each in joined if isinstance(each, Batch) and each.keys])
+
+
+def _concatenate(batches: list[Batch]) -> Output:
+    if not batches:
+        return None
+    whole = Batch([], [], [], headers=[], offsets=[], topic=batches[0].topic)
+    for each in batches:
+        whole.keys += each.keys
+        whole.values += each.values
+        whole.timestamps += each.timestamps
+        assert whole.headers is not None  # noqa: S101
+        assert whole.offsets is not None  # noqa: S101
+        whole.headers += each.headers or [None] * len(each.keys)
+        whole.offsets += each.offsets or [0] * len(each.keys)
+    return whole

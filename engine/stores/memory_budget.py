@@ -1,0 +1,90 @@
+"""The process's memory for stores: one RocksDB block cache, one write-buffer budget, one share for decoded objects.
+
+Every store of every task of the process draws on the same three, so that memory does not grow with the number of
+partitions. `configure` before the first store opens, or later to move the bounds; `usage` is what the status reports.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from functools import cache
+
+from rocksdict import Cache, WriteBufferManager
+
+MEBIBYTE = 1024 * 1024
+# Kafka Streams gives every store 50 MB of block cache and 48 MB of write buffers; here the whole process shares these.
+BLOCK_CACHE_BYTES = 64 * MEBIBYTE
+WRITE_BUFFER_BYTES = 64 * MEBIBYTE
+# Decoded objects: what makes a hot key cost 0.1 µs instead of 2 µs.
+OBJECT_CACHE_BYTES = 256 * MEBIBYTE
+# Below this a store's cache would hold less than one batch of keys and only cost time.
+OBJECT_CACHE_SHARE_MIN = 4 * MEBIBYTE
+
+
+@dataclass
+class _Bounds:
+    object_cache_bytes: int = OBJECT_CACHE_BYTES
+    block_cache_bytes: int = BLOCK_CACHE_BYTES
+    write_buffer_bytes: int = WRITE_BUFFER_BYTES
+
+
+_bounds = _Bounds()
+_lock = threading.Lock()
+_sharers: dict[int, int] = {}  # id of a store's cache -> bytes it believes to hold
+
+
+@cache
+def block_cache() -> Cache:
+    """The block cache that every RocksDB store of the process reads through."""
+    return Cache(_bounds.block_cache_bytes)
+
+
+@cache
+def write_buffers() -> WriteBufferManager:
+    """The budget of all memtables together: when it is spent, the store that writes flushes; writers never stall."""
+    return WriteBufferManager(_bounds.write_buffer_bytes, False)  # noqa: FBT003 - rocksdict takes it by place
+
+
+def configure(
+    *,
+    block_cache_bytes: int | None = None,
+    write_buffer_bytes: int | None = None,
+    object_cache_bytes: int | None = None,
+) -> None:
+    """Set the bounds that are given, in bytes; takes effect at once, for open stores too."""
+    if block_cache_bytes is not None:
+        _bounds.block_cache_bytes = block_cache_bytes
+        block_cache().set_capacity(block_cache_bytes)
+    if write_buffer_bytes is not None:
+        _bounds.write_buffer_bytes = write_buffer_bytes
+        write_buffers().set_buffer_size(write_buffer_bytes)
+    if object_cache_bytes is not None:
+        _bounds.object_cache_bytes = object_cache_bytes
+
+
+def object_cache_share(holder: int, held_bytes: int) -> int:
+    """Report what a store's object cache holds and learn how many bytes it may hold: an equal share of the budget."""
+    with _lock:
+        _sharers[holder] = held_bytes
+        return max(_bounds.object_cache_bytes // len(_sharers), OBJECT_CACHE_SHARE_MIN)
+
+
+def leave(holder: int) -> None:
+    """A store's object cache is gone; the others' shares grow."""
+    with _lock:
+        _sharers.pop(holder, None)
+
+
+def usage() -> dict[str, int]:
+    """Bytes used and allowed, under the names of the status topic (`memory`)."""
+    with _lock:
+        objects = sum(_sharers.values())
+    return {
+        "block_cache_bytes": block_cache().get_usage(),
+        "block_cache_limit_bytes": _bounds.block_cache_bytes,
+        "memtable_bytes": write_buffers().get_usage(),
+        "memtable_limit_bytes": _bounds.write_buffer_bytes,
+        "object_cache_bytes": objects,
+        "object_cache_limit_bytes": _bounds.object_cache_bytes,
+    }

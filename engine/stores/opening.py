@@ -1,0 +1,36 @@
+"""Opens the store that a StoreSpec describes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from engine.errors import ConfigError
+from engine.stores.contract import Store, StoreContext
+from engine.stores.key_value import KeyValueStore
+from engine.stores.lifecycle import make_backend
+from engine.topology.stores import StoreSpec
+
+_KINDS: dict[str, Callable[..., Any]] = {"key-value": KeyValueStore}
+
+
+def open_store(spec: StoreSpec, directory: Path | None, context: StoreContext) -> Any:
+    """Open a store over `directory` (RocksDB; made if missing) or in memory; what was committed there is there again.
+
+    Raises StateDirectoryLocked if another process holds it, TaskCorrupted if it can't be read or has another layout
+    (rebuild it from its changelog), ConfigError for a spec that makes no sense.
+    """
+    if spec.supplier is not None:
+        store = spec.supplier(spec, directory, context)
+        if not isinstance(store, Store):
+            raise ConfigError(
+                f"store {spec.name}: its supplier made a {type(store).__name__}, which lacks a part of Store"
+            )
+        return store
+    backend = make_backend(spec, directory)
+    try:
+        return _KINDS[spec.kind](spec, backend, context)
+    except BaseException:
+        backend.close()
+        raise

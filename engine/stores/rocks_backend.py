@@ -1,0 +1,186 @@
+"""Committed state in RocksDB: one database per store, a column family per family, one for the meta values.
+
+Without a write-ahead log: the changelog topic is the log. `atomic_flush` then keeps entries and position together,
+whatever a `kill -9` leaves (without it data was found on disk whose position was not). `raw_mode` always: rocksdict's
+default mode unpickles what it reads.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from rocksdict import Rdict, ReadOptions, WriteBatch, WriteOptions
+
+from engine.errors import StateDirectoryLocked, StoreError, TaskCorrupted
+from engine.stores.backend import DEFAULT, Columns, Range, Write
+from engine.stores.rocks_options import make_options
+
+_META = "meta"
+_SIZE_PROPERTIES = ("rocksdb.live-sst-files-size", "rocksdb.cur-size-all-mem-tables")
+
+
+class RocksBackend:
+    """`engine.stores.backend.Backend` on disk. `directory` is the generation's own; it is made if missing."""
+
+    persistent = True
+
+    def __init__(self, directory: Path, overrides: dict[str, Any]) -> None:
+        self.directory = directory
+        self._overrides = overrides
+        # Held by readers of other threads and by whoever drops a family or closes: a page never meets a freed handle.
+        self._gate = threading.Lock()
+        self._writing = WriteOptions()
+        self._writing.disable_wal = True
+        directory.mkdir(parents=True, exist_ok=True)
+        path = str(directory)
+        existing = Rdict.list_cf(path) if (directory / "CURRENT").exists() else []
+        names = {DEFAULT, _META, *existing}
+        try:
+            self._db: Rdict | None = Rdict(
+                path, make_options(overrides), column_families={name: make_options(overrides) for name in names}
+            )
+        except Exception as error:  # rocksdict raises plain Exception
+            raise _opening_error(directory, error) from error
+        self._spaces: dict[str, Rdict] = {name: self._db.get_column_family(name) for name in names if name != DEFAULT}
+        self._spaces[DEFAULT] = self._db
+        self._handles = {name: self._db.get_column_family_handle(name) for name in names}
+
+    def get_many(self, family: str, keys: list[bytes]) -> list[bytes | None]:
+        """See `Backend`."""
+        space = self._spaces.get(family)
+        return [None] * len(keys) if space is None else space.get(keys)
+
+    def lookup(self, family: str, keys: list[bytes]) -> list[bytes | None]:
+        """See `Backend`."""
+        with self._gate:
+            self._open_database()
+            return self.get_many(family, keys)
+
+    def scan(self, family: str, bounds: Range) -> Iterator[tuple[bytes, bytes]]:
+        """See `Backend`. The rows are those of this moment: RocksDB's iterator is a snapshot."""
+        space = self._spaces.get(family)
+        if space is None or (bounds.lower is not None and bounds.upper is not None and bounds.lower >= bounds.upper):
+            return iter(())
+        options = ReadOptions()
+        if bounds.lower is not None:
+            options.set_iterate_lower_bound(bounds.lower)
+        if bounds.upper is not None:
+            options.set_iterate_upper_bound(bounds.upper)
+        rows: Iterator[tuple[bytes, bytes]] = space.items(backwards=bounds.reverse, read_opt=options)
+        return rows
+
+    def page(self, family: str, bounds: Range, limit: int) -> list[tuple[bytes, bytes]]:
+        """See `Backend`."""
+        with self._gate:
+            self._open_database()
+            return list(islice(self.scan(family, bounds), limit))
+
+    def families(self) -> list[str]:
+        """See `Backend`."""
+        return [name for name in self._spaces if name != _META]
+
+    def write(self, change: Write) -> None:
+        """See `Backend`: one WriteBatch. Families are made before it; those to drop are dropped behind it."""
+        database = self._open_database()
+        batch = WriteBatch(raw_mode=True)
+        for family, parts in change.entries.items():
+            if family not in self._spaces:
+                self._create(family)
+            batch.set_default_column_family(self._handles[family])
+            for part in parts:
+                _fill(batch, part)
+        if change.meta:
+            batch.set_default_column_family(self._handles[_META])
+            for name, value in change.meta.items():
+                batch.put(name.encode(), value)
+        if not batch.is_empty():
+            database.write(batch, self._writing)
+        for family in change.drops:
+            self._drop(family)
+
+    def meta(self, name: str) -> bytes | None:
+        """See `Backend`."""
+        value: bytes | None = self._spaces[_META].get(name.encode())
+        return value
+
+    def count(self, family: str) -> int:
+        """See `Backend`; RocksDB's estimate, in which overwritten entries count twice until they are compacted."""
+        space = self._spaces.get(family)
+        return 0 if space is None else space.property_int_value("rocksdb.estimate-num-keys") or 0
+
+    def bytes(self) -> int:
+        """See `Backend`: table files and memtables."""
+        with self._gate:
+            if self._db is None:
+                return 0
+            return sum(s.property_int_value(name) or 0 for s in self._spaces.values() for name in _SIZE_PROPERTIES)
+
+    def compact(self) -> None:
+        """Compact every family; blocks for as long as it takes, so call it from a thread of its own."""
+        for space in list(self._spaces.values()):
+            space.compact_range(None, None)
+
+    def property(self, name: str, family: str = DEFAULT) -> str | None:
+        """A RocksDB property such as `rocksdb.levelstats`; safe from any thread."""
+        with self._gate:
+            self._open_database()
+            value: str | None = self._spaces[family].property_value(name)
+            return value
+
+    def flush(self) -> None:
+        """See `Backend`. The position's family goes last: data ahead of its position only means a replay."""
+        self._open_database()
+        for name, space in self._spaces.items():
+            if name != _META:
+                space.flush()
+        self._spaces[_META].flush()
+
+    def close(self) -> None:
+        """See `Backend`. All iterators must be gone by now: a live one would keep the directory locked."""
+        with self._gate:
+            if self._db is None:
+                return
+            self._handles = {}
+            for name, space in self._spaces.items():
+                if name != DEFAULT:
+                    space.close()
+            self._spaces = {}
+            self._db.close()
+            self._db = None
+
+    def _open_database(self) -> Rdict:
+        if self._db is None:
+            raise StoreError(f"the store in {self.directory} is closed")
+        return self._db
+
+    def _create(self, family: str) -> None:
+        database = self._open_database()
+        self._spaces[family] = database.create_column_family(family, make_options(self._overrides))
+        self._handles[family] = database.get_column_family_handle(family)
+
+    def _drop(self, family: str) -> None:
+        with self._gate:
+            if self._spaces.pop(family, None) is not None:
+                del self._handles[family]
+                self._open_database().drop_column_family(family)
+
+
+def _fill(batch: WriteBatch, part: Columns) -> None:
+    # A deque of length 0 drains an iterator at the speed of C: 0.11 µs a row against 0.2 in a loop.
+    deque(map(batch.put, part.keys, part.values), 0)
+    deque(map(batch.delete, part.deletes), 0)
+
+
+def _opening_error(directory: Path, error: Exception) -> Exception:
+    words = str(error)
+    if "LOCK:" in words or "lock hold" in words:
+        return StateDirectoryLocked(
+            f"the store in {directory} is held by another process, or by an iterator that was not closed ({words}): "
+            "stop the other process, or give this one another state directory"
+        )
+    return TaskCorrupted(f"the store in {directory} cannot be opened ({words}): it must be rebuilt from its changelog")

@@ -1,0 +1,77 @@
+"""Which of the engine's reactions an error of the Kafka client asks for.
+
+librdkafka's own codes begin with an underscore and are public all the same; they are named here once. Pure functions.
+"""
+
+from confluent_kafka import KafkaError, KafkaException
+
+from engine.errors import BrokerUnavailable, Fatal, StatehouseError, TaskCorrupted, TaskMigrated
+
+TIMED_OUT = -185
+TRANSPORT = -195
+ALL_BROKERS_DOWN = -187
+MAX_POLL_EXCEEDED = -147
+FENCED = -144
+AUTO_OFFSET_RESET = -140
+PARTITION_EOF = -191
+STATE = -172
+CONFLICT = -173
+RESOLVE = -193
+UNKNOWN_TOPIC = -188
+UNKNOWN_PARTITION = -190
+NO_OFFSET = -168
+PURGED_QUEUE = -152
+PURGED_INFLIGHT = -151
+MESSAGE_TIMED_OUT = -192
+
+_MIGRATED = {
+    FENCED,
+    KafkaError.ILLEGAL_GENERATION,
+    KafkaError.UNKNOWN_MEMBER_ID,
+    KafkaError.FENCED_INSTANCE_ID,
+    KafkaError.REBALANCE_IN_PROGRESS,
+    KafkaError.INVALID_PRODUCER_EPOCH,
+    KafkaError.PRODUCER_FENCED,
+}
+_UNAVAILABLE = {
+    TIMED_OUT,
+    TRANSPORT,
+    ALL_BROKERS_DOWN,
+    RESOLVE,
+    MESSAGE_TIMED_OUT,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.UNSTABLE_OFFSET_COMMIT,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+}
+_DENIED = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+}
+
+
+def cause(error: KafkaException | KafkaError) -> KafkaError:
+    """The client's error within an exception."""
+    return error.args[0] if isinstance(error, KafkaException) else error
+
+
+def named(error: KafkaException | KafkaError, what: str) -> StatehouseError:
+    """The engine's error for one of the client's; `what` says what was being done, and where."""
+    found = cause(error)
+    code = found.code()
+    text = f"{what}: {found.str()}"
+    if code in _MIGRATED:
+        return TaskMigrated(f"{text}. Another member has taken over; this one rejoins")
+    if code in _DENIED:
+        return Fatal(f"{text}. Give the engine's principal the right to it")
+    if code in {AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}:
+        return TaskCorrupted(f"{text}. The offset is no longer in the topic")
+    if code in _UNAVAILABLE or found.retriable():
+        return BrokerUnavailable(f"{text}. Check bootstrap_servers and the brokers")
+    return Fatal(text)

@@ -1,0 +1,148 @@
+"""Topics that the engine needs: which are there, creating the internal ones, refusing those that do not fit.
+
+Called at start by the composition root, before anything consumes. Every call blocks for at most `ANSWER_SECONDS` and
+may be made from any thread.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic, OffsetSpec
+
+from engine import broker_errors
+from engine.errors import TopologyError
+
+# How long an administrative request may take: brokers that are slower are in trouble.
+ANSWER_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class InternalTopic:
+    """A topic that the engine owns; `partitions` is what it must have."""
+
+    name: str
+    partitions: int
+    settings: Mapping[str, str] = field(default_factory=dict)
+    grows: bool = False
+
+
+class Topics:
+    """Questions and orders to the cluster about topics."""
+
+    def __init__(self, client: Mapping[str, str], replication_factor: int = -1) -> None:
+        self.admin = AdminClient(dict(client))
+        self.replication_factor = replication_factor
+
+    def partition_counts(self, names: Iterable[str]) -> dict[str, int]:
+        """Partitions of each of the topics that exist; raises BrokerUnavailable when the cluster does not answer."""
+        wanted = sorted(set(names))
+        if not wanted:
+            return {}
+        found = {}
+        futures = self.admin.describe_topics(TopicCollection(wanted), request_timeout=ANSWER_SECONDS)
+        for name, future in futures.items():
+            try:
+                found[name] = len(future.result().partitions)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise broker_errors.named(error, f"topic {name} could not be described") from error
+        return found
+
+    def ensure(self, topics: Iterable[InternalTopic]) -> list[str]:
+        """Create the internal topics that are missing and check the others; returns the names of those created.
+
+        Raises TopologyError when one exists with another partition count: its records lie in other partitions than
+        the tasks would look for them in.
+        """
+        wanted = {t.name: t for t in topics}
+        have = self.partition_counts(wanted)
+        missing = [t for name, t in wanted.items() if name not in have]
+        self._create(missing)
+        for name, count in have.items():
+            topic = wanted[name]
+            if topic.grows and count < topic.partitions:
+                self._grow(topic)
+            elif not topic.grows and count != topic.partitions:
+                raise TopologyError(
+                    f"internal topic {name} has {count} partitions, the topology needs {topic.partitions}: its input "
+                    "topics or its partition count changed. Restore the former count, or reset the application"
+                )
+        return [t.name for t in missing]
+
+    def _create(self, topics: list[InternalTopic]) -> None:
+        if not topics:
+            return
+        new = [NewTopic(t.name, t.partitions, self.replication_factor, config=dict(t.settings)) for t in topics]
+        futures = self.admin.create_topics(new, operation_timeout=ANSWER_SECONDS, request_timeout=ANSWER_SECONDS)
+        for name, future in futures.items():
+            try:
+                future.result()
+            except KafkaException as error:
+                # Another instance that starts at the same moment creates the same topics.
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise broker_errors.named(error, f"internal topic {name} could not be created") from error
+
+    def _grow(self, topic: InternalTopic) -> None:
+        future = self.admin.create_partitions([NewPartitions(topic.name, topic.partitions)])[topic.name]
+        try:
+            future.result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.INVALID_PARTITIONS:
+                raise broker_errors.named(
+                    error, f"topic {topic.name} could not get {topic.partitions} partitions"
+                ) from error
+
+    def settings(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
+        """The settings in force of each topic."""
+        resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in sorted(set(names))]
+        if not resources:
+            return {}
+        found = {}
+        for resource, future in self.admin.describe_configs(resources, request_timeout=ANSWER_SECONDS).items():
+            try:
+                found[resource.name] = {name: entry.value for name, entry in future.result().items()}
+            except KafkaException as error:
+                raise broker_errors.named(error, f"the settings of topic {resource.name} could not be read") from error
+        return found
+
+    def offsets(
+        self, partitions: Iterable[tuple[str, int]], spec: OffsetSpec, *, committed_only: bool = False
+    ) -> dict[tuple[str, int], int]:
+        """First or last offsets, as `spec` asks; raises BrokerUnavailable when the cluster does not answer.
+
+        Last offsets are high watermarks, or with `committed_only` last stable offsets.
+        """
+        asked = {TopicPartition(topic, partition): spec for topic, partition in partitions}
+        if not asked:
+            return {}
+        isolation = IsolationLevel.READ_COMMITTED if committed_only else IsolationLevel.READ_UNCOMMITTED
+        futures = self.admin.list_offsets(asked, isolation_level=isolation, request_timeout=ANSWER_SECONDS)
+        found = {}
+        for place, future in futures.items():
+            try:
+                found[place.topic, place.partition] = future.result().offset
+            except KafkaException as error:
+                raise broker_errors.named(
+                    error, f"the offsets of {place.topic}-{place.partition} could not be read"
+                ) from error
+        return found
+
+    def begin_offsets(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """First offset of each partition."""
+        return self.offsets(partitions, OffsetSpec.earliest())
+
+    def end_offsets(
+        self, partitions: Iterable[tuple[str, int]], *, committed_only: bool = False
+    ) -> dict[tuple[str, int], int]:
+        """High watermark of each partition, or its last stable offset."""
+        return self.offsets(partitions, OffsetSpec.latest(), committed_only=committed_only)
+
+    def delete_before(self, offsets: Mapping[tuple[str, int], int]) -> None:
+        """Delete the records below an offset of each partition (DeleteRecords); a partition that fails is left as it is.
+
+        Returns without waiting: the next purge asks again for whatever this one did not do.
+        """
+        places = [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
+        if places:
+            self.admin.delete_records(places, request_timeout=ANSWER_SECONDS)

@@ -1,0 +1,304 @@
+"""The one producer of an instance: sinks, repartition topics and changelogs go through it, in one transaction.
+
+Owner: the loop; its thread only. Between the tasks and the broker in a record's way. `send` is the collector that tasks
+are given. Delivery is checked as a whole: with transactions a failed record fails the commit; without, failures are
+collected by the delivery callback and raised at `flush`.
+
+    idle ──begin──> open ──commit──> idle
+                     └────abort────> idle        a fenced or broken producer is closed and replaced
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Producer as Client
+
+from engine import broker_errors, client_settings
+from engine.config import EngineConfig
+from engine.errors import BrokerUnavailable, Fatal, RebuildTask, StatehouseError
+
+ANY_PARTITION = -1
+# Records that may wait for the broker before `produce` refuses more: half a second at full speed.
+QUEUE_RECORDS_MAX = 200_000
+QUEUE_KBYTES_MAX = 256 * 1024
+# How long to wait for room in the queue in one go; every round serves delivery reports.
+ROOM_SECONDS = 0.05
+
+Result = TypeVar("Result")
+
+
+class TransactionAborted(RebuildTask):
+    """The transaction cannot be committed: every task of the producer goes back to what was committed."""
+
+
+class Producer:
+    """A producer with the guarantee of `config`; without transactions `begin`, `abort` and offsets do nothing."""
+
+    def __init__(self, config: EngineConfig, client: Mapping[str, Any], transactional_id: str) -> None:
+        self._config = config
+        self._settings = _settings(config, client, transactional_id)
+        self.transactional = config.exactly_once
+        self.in_transaction = False
+        self._failed: list[str] = []
+        self._fatal: KafkaError | None = None
+        self._client: Client = None
+        self.records_total = 0
+        self.open()
+
+    def open(self) -> None:
+        """Connect, fencing whoever used this transactional id before; raises BrokerUnavailable when no broker answers."""
+        self._failed.clear()
+        self._fatal = None
+        settings = {**self._settings, "error_cb": self._on_error}
+        if not self.transactional:
+            # One call a record (0.2 µs) is the price of noticing a failure where no transaction would.
+            settings["on_delivery"] = self._on_delivery
+        self._client = Client(settings)
+        self._produce = self._client.produce
+        self.in_transaction = False
+        if self.transactional:
+            self._until_answered(self._client.init_transactions, "transactions could not be initialised")
+
+    # -- records ------------------------------------------------------------------------------------------------------
+
+    def send(
+        self,
+        topic: str,
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+        timestamps: Sequence[int],
+        headers: Sequence[Any] | None = None,
+        partitions: Sequence[int | None] | None = None,
+    ) -> None:
+        """Queue records; a None partition means murmur2 of the key. Waits while the queue is full."""
+        self.begin()
+        self.records_total += len(keys)
+        if headers is None and partitions is None:
+            self._send_plain(topic, keys, values, timestamps)
+            return
+        count = len(keys)
+        every_header = headers if headers is not None else [None] * count
+        every_partition = partitions if partitions is not None else [None] * count
+        for key, value, at, header, partition in zip(
+            keys, values, timestamps, every_header, every_partition, strict=True
+        ):
+            place = ANY_PARTITION if partition is None else partition
+            self._send_one(topic, value, key, place, None, at, header)
+
+    def _send_plain(
+        self, topic: str, keys: Sequence[bytes | None], values: Sequence[bytes | None], timestamps: Sequence[int]
+    ) -> None:
+        produce = self._produce
+        for key, value, at in zip(keys, values, timestamps, strict=True):
+            try:
+                # Positional, because keywords cost a third more. librdkafka takes time 0 for "now".
+                produce(topic, value, key, ANY_PARTITION, None, None, at or 1)
+            except BufferError:
+                self._send_one(topic, value, key, ANY_PARTITION, None, at, None)
+            except KafkaException as error:
+                raise self._refused(error, topic) from error
+
+    def send_changelog(
+        self,
+        topic: str,
+        partition: int,
+        records: Sequence[tuple[bytes, bytes | None, int]],
+        acked: Callable[[int], None],
+    ) -> None:
+        """Queue the records of one changelog partition; `acked` gets the offset of the last one once it is delivered.
+
+        Within a partition records arrive in order, so the last one's offset tells where all of them are.
+        """
+        if not records:
+            return
+        self.begin()
+        self.records_total += len(records)
+        produce = self._produce
+        *rest, last = records
+        for key, value, at in rest:
+            try:
+                produce(topic, value, key, partition, None, None, at or 1)
+            except BufferError:
+                self._send_one(topic, value, key, partition, None, at, None)
+            except KafkaException as error:
+                raise self._refused(error, topic) from error
+
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            if error is None:
+                acked(message.offset())
+            else:
+                self._on_delivery(error, message)
+
+        key, value, at = last
+        self._send_one(topic, value, key, partition, delivered, at, None)
+
+    def _send_one(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None,
+        partition: int,
+        callback: Callable[..., None] | None,
+        at: int,
+        headers: Any,
+    ) -> None:
+        while True:
+            try:
+                if headers:
+                    self._produce(topic, value, key, partition, callback, None, at or 1, headers)
+                else:
+                    self._produce(topic, value, key, partition, callback, None, at or 1)
+            except BufferError:
+                # Back-pressure: the loop stands still until the broker has taken some.
+                self._client.poll(ROOM_SECONDS)
+                self.raise_failure()
+            except KafkaException as error:
+                raise self._refused(error, topic) from error
+            else:
+                return
+
+    def _refused(self, error: KafkaException, topic: str) -> StatehouseError:
+        code = broker_errors.cause(error).code()
+        if code == KafkaError.MSG_SIZE_TOO_LARGE:
+            return Fatal(f"a record for topic {topic} is larger than message.max.bytes: raise it here and on the topic")
+        if code in {broker_errors.STATE, broker_errors.FENCED} and self.transactional:
+            return TransactionAborted(
+                f"the transaction ended while records for {topic} were sent: {error.args[0].str()}"
+            )
+        return broker_errors.named(error, f"a record for topic {topic} was refused")
+
+    # -- the transaction ----------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Open a transaction unless one is open."""
+        if self.transactional and not self.in_transaction:
+            try:
+                self._client.begin_transaction()
+            except KafkaException as error:
+                raise TransactionAborted(f"no transaction could be begun: {error.args[0].str()}") from error
+            self.in_transaction = True
+
+    def poll(self) -> None:
+        """Serve delivery reports without waiting."""
+        self._client.poll(0)
+
+    def flush(self) -> None:
+        """Wait until the broker has taken everything; raises what went wrong on the way."""
+        deadline = time.monotonic() + self._config.max_poll_interval_ms / 1000
+        while self._client.flush(0.5) > 0:
+            self.raise_failure()
+            if time.monotonic() > deadline:
+                raise BrokerUnavailable(f"{len(self._client)} records were not taken by the brokers: are they up?")
+        self._client.poll(0)
+        self.raise_failure()
+
+    def send_offsets(self, offsets: list[TopicPartition], group: Any) -> None:
+        """Step 2 of a commit: input offsets into the transaction, under the group's generation."""
+        self.begin()
+        self._in_transaction(
+            lambda seconds: self._client.send_offsets_to_transaction(offsets, group, seconds),
+            "offsets could not join the transaction",
+        )
+
+    def commit(self) -> None:
+        """Step 3 of a commit. When it returns, all of it is visible; when it raises, none of it is or will be."""
+        self._in_transaction(self._client.commit_transaction, "the transaction could not be committed")
+        self.in_transaction = False
+
+    def abort(self) -> None:
+        """Undo the open transaction; a producer that cannot even do that is replaced, which fences the old one."""
+        self._failed.clear()
+        if not self.transactional:
+            self._client.purge()
+            self._client.poll(0)
+            self._failed.clear()
+            if self._fatal is not None:
+                self.open()
+            return
+        if not self.in_transaction and self._fatal is None:
+            return
+        try:
+            if self._fatal is not None:
+                raise KafkaException(self._fatal)  # noqa: TRY301 - one way out for a producer that is done for
+            self._until_answered(self._client.abort_transaction, "the transaction could not be aborted")
+            self.in_transaction = False
+        except (KafkaException, BrokerUnavailable):
+            self.replace()
+
+    def replace(self) -> None:
+        """Give up this producer and open another under the same id."""
+        self._client.purge()
+        self.open()
+
+    def close(self) -> None:
+        """Leave; an open transaction is aborted so that readers need not wait for its timeout."""
+        if self.transactional and self.in_transaction:
+            self.abort()
+        self._client.flush(1.0)
+
+    def _in_transaction(self, call: Callable[[float], None], what: str) -> None:
+        try:
+            self._until_answered(call, what)
+        except KafkaException as error:
+            self.raise_failure()
+            found = broker_errors.cause(error)
+            if found.fatal():
+                self._fatal = found
+            raise TransactionAborted(f"{what}: {found.str()}") from error
+        except BrokerUnavailable as error:
+            raise TransactionAborted(str(error)) from error
+
+    def _until_answered(self, call: Callable[[float], Result], what: str) -> Result:
+        """Call until it does not ask to be called again; librdkafka marks such errors as retriable."""
+        deadline = time.monotonic() + max(self._config.transaction_timeout, 30_000) / 1000
+        while True:
+            try:
+                return call(5.0)
+            except KafkaException as error:
+                found = broker_errors.cause(error)
+                again = found.retriable() or found.code() == broker_errors.TIMED_OUT
+                if not again or found.fatal() or found.txn_requires_abort():
+                    raise
+                if time.monotonic() > deadline:
+                    raise BrokerUnavailable(f"{what}: {found.str()}. Check the brokers") from error
+
+    # -- failures -----------------------------------------------------------------------------------------------------
+
+    def raise_failure(self) -> None:
+        """Raise what callbacks have collected."""
+        if self._fatal is not None:
+            raise TransactionAborted(f"the producer failed: {self._fatal.str()}")
+        if self._failed:
+            raise TransactionAborted(f"{len(self._failed)} records were not delivered; the first: {self._failed[0]}")
+
+    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None and error.code() not in {broker_errors.PURGED_QUEUE, broker_errors.PURGED_INFLIGHT}:
+            self._failed.append(f"{message.topic()}-{message.partition()}: {error.str()}")
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal():
+            self._fatal = error
+
+
+def _settings(config: EngineConfig, client: Mapping[str, Any], transactional_id: str) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "queue.buffering.max.messages": QUEUE_RECORDS_MAX,
+        "queue.buffering.max.kbytes": QUEUE_KBYTES_MAX,
+        "linger.ms": 20,
+        "batch.size": 1024 * 1024,
+        **client_settings.of_kind(config.client_settings, client_settings.PRODUCER),
+        **client,
+        "enable.idempotence": True,
+        "partitioner": "murmur2_random",
+    }
+    if config.exactly_once:
+        settings["transactional.id"] = transactional_id
+        settings["transaction.timeout.ms"] = config.transaction_timeout
+    return settings
+
+
+def by_partition(offsets: Iterable[TopicPartition]) -> dict[tuple[str, int], int]:
+    """Offsets by topic and partition, for messages and tests."""
+    return {(o.topic, o.partition): o.offset for o in offsets}

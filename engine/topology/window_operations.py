@@ -59,15 +59,11 @@ class SessionWindowedAggregate(WindowedAggregate):
 
 @dataclass(frozen=True, eq=False)
 class MergeUpdates(Operation):
-    """Bring the updates of a cogroup's aggregates together: one table, one store.
-
-    `holds_back`: with the record cache on, updates wait here for the commit, since no single aggregate sees them all.
-    """
+    """Bring the updates of a cogroup's aggregates together: one table, one store."""
 
     prefix: ClassVar[str] = "COGROUPKSTREAM-MERGE-"
     label: ClassVar[str] = "cogroup merge"
     store: str = ""
-    holds_back: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,3 +83,5 @@ class Suppress(Operation):
     max_records: int | None = None
     max_bytes: int | None = None
     emit_early: bool = True
+    key_serde: Any = None
+    value_serde: Any = None

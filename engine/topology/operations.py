@@ -26,7 +26,8 @@ class Source(Operation):
     `internal` marks a repartition topic: its real name is `<application-id>-<topic>-repartition`.
     `partitions` is the asked-for partition count of a repartition topic (None: as its upstream).
     `timestamp_extractor(record, partition_time) -> ms` replaces the record's own time.
-    `offset_reset` is `earliest`, `latest`, or None for the configured default.
+    `offset_reset` is `earliest`, `latest`, or None for the configured default. `change_format` reads a table's changes
+    (new, old) as the `Sink` of that kind writes them.
     """
 
     prefix: ClassVar[str] = "KSTREAM-SOURCE-"
@@ -38,6 +39,7 @@ class Source(Operation):
     partitions: int | None = None
     timestamp_extractor: Callable[..., int] | None = None
     offset_reset: str | None = None
+    change_format: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,88 @@
+"""`StreamsBuilder`: where a user's `build` function begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from engine.errors import TopologyError
+from engine.topology.graph import Graph
+from engine.topology.operations import GlobalSource, Source
+from engine.topology.options import Consumed, Materialized, need_materialized
+from engine.topology.stores import StoreSpec
+from engine.topology.stream import Stream
+from engine.topology.suppliers import StoreSupplier
+from engine.topology.table import GlobalTable, Table
+from engine.topology.tables import TableSource
+from engine.topology.topology import Topology
+
+
+class StreamsBuilder:
+    """Collects what a topology is made of. Used by one thread, before anything runs; `build` freezes the result."""
+
+    def __init__(self) -> None:
+        self.graph = Graph()
+
+    def stream(self, topics: str | Iterable[str], consumed: Consumed | None = None) -> Stream:
+        """Read one or several topics as a stream."""
+        consumed = consumed or Consumed()
+        node = self._source((topics,) if isinstance(topics, str) else tuple(topics), consumed)
+        return Stream(self, node, frozenset({node}), consumed.key_serde, consumed.value_serde)
+
+    def table(self, topic: str, consumed: Consumed | None = None, materialized: Materialized | None = None) -> Table:
+        """Read a topic as a table; without a named `materialized` it keeps nothing, and cannot be joined or grouped."""
+        consumed = consumed or Consumed()
+        key_serde = (materialized and materialized.key_serde) or consumed.key_serde
+        value_serde = (materialized and materialized.value_serde) or consumed.value_serde
+        node = self._source((topic,), consumed, key_serde, value_serde)
+        stream = Stream(self, node, frozenset({node}), key_serde, value_serde)
+        return Table.from_updates(stream, TableSource, materialized, key_serde, value_serde)
+
+    def global_table(
+        self, topic: str, consumed: Consumed | None = None, materialized: Materialized | None = None
+    ) -> GlobalTable:
+        """Read all partitions of a topic into a store that every instance holds whole."""
+        consumed = consumed or Consumed()
+        materialized = need_materialized(materialized, f"the global table of topic {topic}")
+        spec = materialized.spec("key-value", key_serde=consumed.key_serde, value_serde=consumed.value_serde)
+        spec = spec.with_(logging=False, caching=False, source_topic=topic)
+        self.graph.add_store(spec, is_global=True)
+        source = GlobalSource(topic, spec.key_serde, spec.value_serde, spec.name, consumed.timestamp_extractor)
+        self.graph.add(source, stores=[spec.name], name=consumed.name)
+        return GlobalTable(spec.name, spec.key_serde, spec.value_serde)
+
+    def add_state_store(self, store: StoreSupplier | StoreSpec) -> StreamsBuilder:
+        """Add a store for processors to use; returns the builder, so that calls can follow each other."""
+        self.store_name(store)
+        return self
+
+    def store_name(self, store: str | StoreSupplier | StoreSpec) -> str:
+        """The name of a store, which is added if it comes with its description."""
+        if isinstance(store, str):
+            return store
+        spec = store.spec if isinstance(store, StoreSupplier) else store
+        if not isinstance(spec, StoreSpec):
+            raise TopologyError(f"{store!r} is no store: make one with Stores.…")
+        return self.graph.add_store(spec).name
+
+    def copartition(self, node: str, *sides: Stream | Table) -> None:
+        """Record that `node` needs equal partition counts of the topics all `sides` come from."""
+        self.graph.copartitioned.append((node, frozenset().union(*(side.sources for side in sides))))
+
+    def build(self) -> Topology:
+        """Freeze what was collected. Raises TopologyError if it cannot run."""
+        return Topology(self.graph)
+
+    def _source(
+        self, topics: tuple[str, ...], consumed: Consumed, key_serde: Any = None, value_serde: Any = None
+    ) -> str:
+        if not topics or not all(isinstance(topic, str) and topic for topic in topics):
+            raise TopologyError(f"the topics {topics!r} cannot be read: give a name, or a list of names")
+        source = Source(
+            topics,
+            consumed.key_serde or key_serde,
+            consumed.value_serde or value_serde,
+            timestamp_extractor=consumed.timestamp_extractor,
+            offset_reset=consumed.offset_reset,
+        )
+        return self.graph.add(source, name=consumed.name)

@@ -1,0 +1,252 @@
+"""What a user says beside an operator: serdes, names, how a result is stored. Plain values in Kafka Streams' words.
+
+Serdes left out are taken from upstream where the operator leaves keys or values alone, as in Kafka Streams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from engine.errors import ConfigError, TopologyError
+from engine.names import check_name
+from engine.topology.stores import StoreSpec
+from engine.topology.suppliers import StoreSupplier
+
+OFFSET_RESETS = (None, "earliest", "latest")
+BACKENDS_BY_STORE = {"rocksdb": "rocksdb", "in-memory": "memory", "memory": "memory"}
+
+
+def _check_optional(name: str | None, what: str) -> None:
+    if name is not None:
+        check_name(name, what)
+
+
+@dataclass(frozen=True)
+class Named:
+    """A name for one operator, shown in descriptions."""
+
+    name: str
+
+    def __post_init__(self) -> None:
+        """Refuse names that could not be part of a topic's."""
+        check_name(self.name, "operator name")
+
+
+def name_of(named: Named | str | None) -> str | None:
+    """The text of a `Named`, of a plain name, or of nothing."""
+    if isinstance(named, str):
+        return Named(named).name
+    return named.name if named is not None else None
+
+
+@dataclass(frozen=True)
+class Consumed:
+    """How a topic is read.
+
+    `timestamp_extractor(record, partition_time) -> ms` replaces the record's own time; a negative one drops the record.
+    `offset_reset` is `earliest`, `latest`, or None for the configured default.
+    """
+
+    key_serde: Any = None
+    value_serde: Any = None
+    timestamp_extractor: Callable[..., int] | None = None
+    offset_reset: str | None = None
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse unknown resets."""
+        if self.offset_reset not in OFFSET_RESETS:
+            raise ConfigError(f"Consumed: offset_reset {self.offset_reset!r} is neither 'earliest' nor 'latest'")
+        _check_optional(self.name, "Consumed name")
+
+
+@dataclass(frozen=True)
+class Produced:
+    """How a topic is written. `partitioner(topic, key, value, partitions) -> int | None` replaces murmur2 of the key."""
+
+    key_serde: Any = None
+    value_serde: Any = None
+    partitioner: Callable[..., int | None] | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """How a stream or table is grouped: `name` names the repartition topic, when there is one."""
+
+    name: str | None = None
+    key_serde: Any = None
+    value_serde: Any = None
+
+    def __post_init__(self) -> None:
+        """Refuse names that no topic can have."""
+        _check_optional(self.name, "Grouped name")
+
+
+@dataclass(frozen=True)
+class Joined:
+    """How a stream meets a table: `name` names the repartition topic of a re-keyed stream, and the buffer of `grace_ms`.
+
+    `value_serde` is the stream's, `other_value_serde` the table's. With `grace_ms` stream records wait so long in stream
+    time, so that the (versioned) table can catch up.
+    """
+
+    name: str | None = None
+    key_serde: Any = None
+    value_serde: Any = None
+    other_value_serde: Any = None
+    grace_ms: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse names that no topic can have, and negative times."""
+        _check_optional(self.name, "Joined name")
+        if self.grace_ms is not None and self.grace_ms < 0:
+            raise ConfigError(f"Joined: grace_ms is {self.grace_ms}: it cannot be negative")
+
+
+@dataclass(frozen=True)
+class StreamJoined:
+    """How two streams meet: `name` names the join's stores and the repartition topics of re-keyed sides.
+
+    `this_store` and `other_store` are suppliers from `Stores` for the two window stores; `store_name` names the stores
+    when it should differ from `name`.
+    """
+
+    name: str | None = None
+    key_serde: Any = None
+    value_serde: Any = None
+    other_value_serde: Any = None
+    store_name: str | None = None
+    this_store: StoreSupplier | None = None
+    other_store: StoreSupplier | None = None
+    logging: bool = True
+    topic_config: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse names that no topic can have."""
+        _check_optional(self.name, "StreamJoined name")
+        _check_optional(self.store_name, "StreamJoined store name")
+
+
+@dataclass(frozen=True)
+class TableJoined:
+    """How two tables meet on a foreign key: `name` names the internal topics of the subscription and its response."""
+
+    name: str | None = None
+    partitioner: Callable[..., int | None] | None = None
+    other_partitioner: Callable[..., int | None] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse names that no topic can have."""
+        _check_optional(self.name, "TableJoined name")
+
+
+@dataclass(frozen=True)
+class Repartitioned:
+    """A repartition asked for by hand; `partitions` None takes as many as upstream has."""
+
+    name: str
+    key_serde: Any = None
+    value_serde: Any = None
+    partitions: int | None = None
+    partitioner: Callable[..., int | None] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse names that no topic can have, and topics without partitions."""
+        check_name(self.name, "Repartitioned name")
+        if self.partitions is not None and self.partitions < 1:
+            raise ConfigError(f"Repartitioned {self.name}: {self.partitions} partitions: use at least 1")
+
+
+@dataclass(frozen=True)
+class Materialized:
+    """How a result is stored, under which name. `store` is `rocksdb` (default) or `in-memory`; `as_` takes a supplier.
+
+    `retention_ms` is for windows and sessions. `logging=False` gives up the changelog, and with it the store's survival.
+    `caching=False` emits every update, whatever the record cache's size.
+    """
+
+    name: str | None = None
+    key_serde: Any = None
+    value_serde: Any = None
+    retention_ms: int | None = None
+    logging: bool = True
+    topic_config: dict[str, str] = field(default_factory=dict)
+    caching: bool = True
+    store: str = "rocksdb"
+    supplier: StoreSupplier | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no store can be."""
+        _check_optional(self.name, "store name")
+        if self.store not in BACKENDS_BY_STORE:
+            raise ConfigError(f"Materialized {self.name}: store {self.store!r} is neither 'rocksdb' nor 'in-memory'")
+        if self.retention_ms is not None and self.retention_ms < 0:
+            raise ConfigError(f"Materialized {self.name}: retention_ms is {self.retention_ms}: it cannot be negative")
+
+    @classmethod
+    def as_(
+        cls, store: StoreSupplier | str, key_serde: Any = None, value_serde: Any = None, **rest: Any
+    ) -> Materialized:
+        """A named store, or one described by a supplier from `Stores`."""
+        if isinstance(store, str):
+            return cls(store, key_serde, value_serde, **rest)
+        spec = store.spec
+        rest = {"logging": spec.logging, "topic_config": spec.topic_config, **rest}
+        return cls(spec.name, key_serde or spec.key_serde, value_serde or spec.value_serde, supplier=store, **rest)
+
+    def with_caching(self, enabled: bool = True) -> Materialized:  # noqa: FBT001, FBT002 - reads as Kafka Streams' own
+        """The same store, held back in the record cache or not."""
+        return replace(self, caching=enabled)
+
+    def with_logging(
+        self,
+        enabled: bool = True,  # noqa: FBT001, FBT002 - reads as Kafka Streams' own
+        topic_config: dict[str, str] | None = None,
+    ) -> Materialized:
+        """The same store, with or without a changelog, whose topic settings `topic_config` overrides."""
+        return replace(self, logging=enabled, topic_config=dict(topic_config or {}))
+
+    def spec(self, kind: str, *, key_serde: Any = None, value_serde: Any = None, **shape: Any) -> StoreSpec:
+        """The store's description. `kind` and `shape` (`window_ms`, `retention_ms`…) are what the operator needs.
+
+        Serdes are this object's, else those given here. What a supplier says about the shape wins over `shape`. Raises
+        TopologyError when the store has no name, or when the supplier's kind does not fit.
+        """
+        if self.name is None:
+            raise TopologyError("a store needs a name: give Materialized('…') one; names are never generated")
+        settings: dict[str, Any] = {
+            "key_serde": self.key_serde or key_serde,
+            "value_serde": self.value_serde or value_serde,
+            "logging": self.logging,
+            "topic_config": dict(self.topic_config),
+            "timestamped": kind in {"key-value", "window"},
+            "caching": self.caching,
+        }
+        if self.supplier is None:
+            if self.retention_ms is not None:
+                shape = {**shape, "retention_ms": self.retention_ms}
+            return StoreSpec(self.name, kind, BACKENDS_BY_STORE[self.store], **settings, **shape)
+        return self._supplied(self.supplier.spec, kind, settings, shape)
+
+    def _supplied(self, spec: StoreSpec, kind: str, settings: dict[str, Any], shape: dict[str, Any]) -> StoreSpec:
+        fits = spec.kind == kind or (kind, spec.kind) == ("key-value", "versioned")
+        if not fits:
+            raise TopologyError(f"store {spec.name} is a {spec.kind} store where a {kind} store is needed")
+        given = {name: value for name, value in shape.items() if getattr(spec, name) in (None, False)}
+        if spec.kind == "versioned":
+            # A versioned store's answers depend on every put: it is neither cached nor timestamped twice.
+            settings = {**settings, "timestamped": False, "caching": False}
+        return spec.with_(**settings, **given)
+
+
+def need_materialized(materialized: Materialized | None, what: str) -> Materialized:
+    """Return `materialized`, or raise TopologyError when there is none or when it has no name."""
+    if not isinstance(materialized, Materialized) or materialized.name is None:
+        raise TopologyError(
+            f"{what} keeps state, and its store needs a name: pass Materialized('…'). "
+            "Generated names would lose the state when the topology changes"
+        )
+    return materialized

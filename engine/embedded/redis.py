@@ -11,6 +11,8 @@ from types import TracebackType
 from typing import Self
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from engine.embedded import ports
 from engine.embedded.failure import StartFailure
@@ -68,7 +70,8 @@ class Redis:
 
     def answers(self) -> bool:
         """Tell whether the server answers a client that knows the password, with its data loaded."""
-        client = redis.Redis.from_url(self.url, socket_timeout=1, socket_connect_timeout=1)
+        # Without the client's own retries: whoever asks will ask again.
+        client = redis.Redis.from_url(self.url, socket_timeout=1, socket_connect_timeout=1, retry=Retry(NoBackoff(), 0))
         try:
             return bool(client.ping())
         except redis.RedisError:

@@ -17,7 +17,8 @@ TRIVIAL = Path(__file__).with_name("trivial_up.py")
 def trivial(tmp_path, eventually):
     """A running supervisor of trivial parts, and its process ids."""
     pids = tmp_path / "pids.json"
-    process = subprocess.Popen([sys.executable, str(TRIVIAL), str(pids)], env={**os.environ, "PYTHONPATH": str(ROOT)})
+    command = [sys.executable, str(TRIVIAL), str(pids)]
+    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)})  # noqa: S603 (our own program)
     try:
         eventually(pids.exists, 20)
         yield process, json.loads(pids.read_text())

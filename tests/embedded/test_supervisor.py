@@ -84,7 +84,8 @@ def test_a_step_is_over_before_what_comes_after_it_starts(python, noting, notes,
     assert notes.read_text() == "step\nstart a\n"
 
 
-def test_a_part_that_dies_comes_back_as_another_process(noting, supervise, short_back_off, eventually):
+@pytest.mark.usefixtures("short_back_off")
+def test_a_part_that_dies_comes_back_as_another_process(noting, supervise):
     states = []
     supervisor = supervise([noting("a")], lambda one: states.append(one.state))
     supervisor.start()
@@ -100,7 +101,8 @@ def test_a_part_that_dies_comes_back_as_another_process(noting, supervise, short
     assert states == [State.STARTING, State.SERVING, State.BACKING_OFF, State.STARTING, State.SERVING]
 
 
-def test_the_back_off_grows_with_each_death_in_a_row(noting, supervise, short_back_off):
+@pytest.mark.usefixtures("short_back_off")
+def test_the_back_off_grows_with_each_death_in_a_row(noting, supervise):
     supervisor = supervise([noting("a")])
     supervisor.start()
     (part,) = supervisor.parts
@@ -143,7 +145,8 @@ def test_a_step_that_fails_is_told_with_its_last_words(python, supervise, tmp_pa
     )
 
 
-def test_a_service_that_can_not_start_is_tried_three_times(python, supervise, short_back_off):
+@pytest.mark.usefixtures("short_back_off")
+def test_a_service_that_can_not_start_is_tried_three_times(python, supervise):
     service = python("web", "import sys; sys.exit('no')", ready=lambda: False)
     supervisor = supervise([service])
     with pytest.raises(StartFailure, match=r"^web did not start: no\."):
@@ -157,7 +160,8 @@ def test_a_service_that_never_answers_is_given_up_after_its_time(python, supervi
         supervise([service]).start()
 
 
-def test_a_command_that_does_not_exist_is_told(tmp_path, supervise, short_back_off):
+@pytest.mark.usefixtures("short_back_off")
+def test_a_command_that_does_not_exist_is_told(tmp_path, supervise):
     missing = Part("ghost", Command(["/no/such/program"], tmp_path / "ghost.log"))
     with pytest.raises(StartFailure, match=r"ghost did not start: /no/such/program can't be started: "):
         supervise([missing]).start()
@@ -195,7 +199,7 @@ def test_a_part_after_an_unknown_one_is_refused(python):
         waves([python("a", "", after=("ghost",))])
 
 
-def test_a_descriptor_lent_to_the_launcher_does_not_reach_the_command(tmp_path, supervise):
+def test_a_descriptor_lent_to_the_launcher_does_not_reach_the_command(tmp_path):
     readable, writable = os.pipe()
     code = f"import os, sys; os.set_blocking({writable}, False)"
     part = Part("a", Command([sys.executable, "-c", code], tmp_path / "a.log"), Kind.STEP)

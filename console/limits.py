@@ -20,7 +20,10 @@ CADENCE_MS_MAX = 2_000
 PROBE_TIMEOUT_S = 0.4
 # Rows of an instance that ended uncleanly stay visible this long, then expire.
 INSTANCE_EXPIRY_MS = 10 * 60_000
+VERDICT_INTERVAL_MS = 2_000
 LAG_SAMPLE_INTERVAL_MS = 5_000
+# With more partitions the database is sampled less often instead: SQLite takes this many rows beside its other work.
+LAG_ROWS_PER_SECOND_MAX = 400
 # Lag samples older than this lose detail: one a minute is kept, then one in ten minutes, then none.
 LAG_FULL_MS = 3 * 3_600_000
 LAG_MINUTE_MS = 2 * 86_400_000

@@ -1,0 +1,1 @@
+"""Lag: windows of samples, what they say (rate, time left, verdict), and their history. Pure, save for ``history``."""

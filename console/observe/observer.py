@@ -1,0 +1,271 @@
+"""The observer's loop: the way of a status record from Kafka to Redis, the database and the sockets, top to bottom.
+
+One thread: poll → apply → check who is silent → sample lag → publish → beat. Each part may be away for a while (Kafka,
+Redis, the database); the others go on, and when the part returns the observer recovers by itself. While Kafka or Redis
+is away there is no heartbeat, so the pages say "stale".
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import time
+from typing import TYPE_CHECKING
+
+import redis
+from confluent_kafka import KafkaException
+
+from console import limits
+from console.lag import history as lag_history
+from console.lag.windows import Place, Windows
+from console.observe import keys
+from console.observe.history import History
+from console.observe.lateness import Lateness
+from console.observe.latest import Latest
+from console.observe.publish import Publisher
+from console.observe.topic import StatusTopic
+from engine.control import status
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
+    from console.live.pings import Pinger
+    from console.observe.latest import Ending
+
+logger = logging.getLogger(__name__)
+
+_POLL_S = 0.05
+_BACKOFF_S = 1.0
+_RATE_INTERVAL_MS = 2_000
+# An application of which only the topology is left goes from the lists after this long.
+_APPLICATION_KEPT_MS = 24 * 3_600_000
+
+
+class Observer:
+    """Owns everything that observation keeps in memory; ``run`` blocks until ``stop`` is set."""
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        pinger: Pinger,
+        *,
+        topic: StatusTopic | None = None,
+        history: History | None = None,
+        lateness: Lateness | None = None,
+        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self.topic = topic or StatusTopic()
+        self.latest = Latest()
+        self.history = history or History()
+        self.lateness = lateness or Lateness()
+        self.publisher = Publisher(client, pinger, secrets.token_hex(8))
+        self._windows: dict[str, Windows] = {}
+        self._tasks_seen: dict[str, dict[str, str]] = {}
+        self._documents: dict[str, dict[str, str]] = {}
+        self._health_due: set[str] = set()
+        self._clock_ms = clock_ms
+        self._due: dict[str, int] = {}
+        self._is_reading = False
+        self._is_absent = False
+        self._was_loaded = False
+        self._redis_failed_ms = 0
+
+    def run(self, stop: threading.Event) -> None:
+        """Observe until told to stop."""
+        self.history.start()
+        try:
+            while not stop.is_set():
+                if not self._is_reading and not self._open():
+                    stop.wait(_BACKOFF_S)
+                self.step()
+        finally:
+            self.history.close()
+            self.lateness.close()
+            self.topic.close()
+            try:
+                self.publisher.release()
+            except redis.RedisError as error:
+                logger.info("lock-kept: %s", error)
+
+    def step(self) -> None:
+        """Do one turn of the loop."""
+        if self._is_reading:
+            self._read()
+        now_ms = self._clock_ms()
+        if self._is_reading and self._was_loaded:
+            self._check_silence(now_ms)
+            self._sample(now_ms)
+        self._beat_and_publish(now_ms)
+
+    def take(self, key: bytes | None, value: bytes | None, arrived_ms: int) -> None:
+        """Take one record of the topic."""
+        record, ended = self.latest.apply(key, value)
+        for gone, ending in ended:
+            self._ended(gone, ending, arrived_ms)
+        if record is None:
+            return
+        self.history.note(record)
+        if isinstance(record, status.InstanceStatus):
+            # Before all has been read, a record may be hours old: its own time says how old.
+            seen_ms = arrived_ms if self._was_loaded else min(record.at, arrived_ms)
+            if self.lateness.seen(record, seen_ms):
+                self._health_due.add(record.application)
+        elif isinstance(record, status.TaskStatus) and record.role == "active":
+            self._note_owner(record)
+        elif isinstance(record, status.TopologyStatus):
+            self._tasks_seen.pop(record.application, None)
+            self._health_due.add(record.application)
+
+    def _open(self) -> bool:
+        self._is_absent = False
+        try:
+            self._is_reading = self.topic.open()
+        except (KafkaException, OSError, ValueError) as error:
+            if self._every("open-log", 30_000, self._clock_ms()):
+                logger.warning("status-topic-away: %s; trying again", error)
+            return False
+        # No topic before the first engine: that is an empty list of applications, not an outage.
+        self._is_absent = not self._is_reading
+        # What was tombstoned while we could not read leaves no trace in the topic, so memory starts anew as well.
+        self.latest, self._was_loaded = Latest(), False
+        self.publisher.invalidate()
+        return self._is_reading
+
+    def _read(self) -> None:
+        try:
+            messages = self.topic.poll(_POLL_S)
+        except KafkaException as error:
+            logger.warning("status-topic-lost: %s; reading it again", error)
+            self._is_reading = False
+            return
+        arrived_ms = self._clock_ms()
+        for message in messages:
+            self.take(message.key(), message.value(), arrived_ms)
+        if self.topic.loaded and not self._was_loaded:
+            self._was_loaded = True
+            self.history.reconcile({key for entries in self.latest.apps.values() for key in entries})
+
+    def _ended(self, record: status.StatusRecord, ending: Ending, at_ms: int) -> None:
+        self.history.end(record, ending, at_ms)
+        if isinstance(record, status.InstanceStatus) and ending != "replaced":
+            self.lateness.forget(record.application, record.instance)
+            self._health_due.add(record.application)
+
+    def _note_owner(self, record: status.TaskStatus) -> None:
+        seen = self._tasks_seen.setdefault(record.application, {})
+        if seen.get(record.task) != record.instance:
+            seen[record.task] = record.instance
+            self._health_due.add(record.application)
+
+    def _check_silence(self, now_ms: int) -> None:
+        self._health_due |= self.lateness.check(now_ms)
+        for application, instance in list(self.lateness.expired(now_ms)):
+            for record, ending in self.latest.expire(application, instance):
+                self._ended(record, ending, now_ms)
+            self.lateness.forget(application, instance)
+            self._health_due.add(application)
+        for application in self._health_due:
+            unreachable = self.lateness.unreachable(application)
+            document = {
+                "unreachable": {
+                    name: {"since": since, "reason": reason} for name, (since, reason) in unreachable.items()
+                },
+                "owners": self._tasks_seen.get(application, {}),
+            }
+            self._documents.setdefault(application, {})[keys.health(application)] = json.dumps(document)
+        self._health_due.clear()
+
+    def _sample(self, now_ms: int) -> None:
+        if self._every("verdicts", limits.VERDICT_INTERVAL_MS, now_ms):
+            for application, entries in self.latest.apps.items():
+                windows = self._windows.setdefault(application, Windows())
+                windows.sample(entry.record for entry in entries.values())
+                document = windows.judge(now_ms, self._gone(application))
+                self._documents.setdefault(application, {})[keys.lag(application)] = json.dumps(document)
+        rows_last = self._due.get("rows", 0)
+        interval_ms = max(limits.LAG_SAMPLE_INTERVAL_MS, rows_last * 1000 // limits.LAG_ROWS_PER_SECOND_MAX)
+        if self._every("history", interval_ms, now_ms):
+            rows = []
+            for application, entries in self.latest.apps.items():
+                silent = self.lateness.unreachable(application)
+                # The last word of an instance that is gone is not a measure of now.
+                rows += lag_history.rows_of(
+                    (entry.record for entry in entries.values() if entry.record.instance not in silent), now_ms
+                )
+            self._due["rows"] = len(rows)
+            self.history.sample(rows)
+
+    def _gone(self, application: str) -> set[Place]:
+        """Return the places whose active owner is unreachable."""
+        silent = self.lateness.unreachable(application)
+        gone: set[Place] = set()
+        for entry in self.latest.apps[application].values() if silent else ():
+            record = entry.record
+            if record.instance not in silent:
+                continue
+            if isinstance(record, status.TaskStatus) and record.role == "active":
+                gone |= {("input", each.topic, each.partition) for each in record.inputs}
+            elif isinstance(record, status.StoreStatus) and record.role == "active":
+                gone.add(("store", record.store, record.partition))
+        return gone
+
+    def _beat_and_publish(self, now_ms: int) -> None:
+        if now_ms - self._redis_failed_ms < _BACKOFF_S * 1000:
+            return
+        try:
+            if self._every("beat", limits.HEARTBEAT_INTERVAL_MS, now_ms):
+                self._beat()
+            if (self._was_loaded or self._is_absent) and self._every("flush", limits.FLUSH_INTERVAL_MS, now_ms):
+                if self.publisher.flush(self.latest, self._documents, at_ms=now_ms):
+                    self._documents = {}
+                if self._every("rates", _RATE_INTERVAL_MS, now_ms):
+                    self._publish_rates(now_ms)
+        except redis.RedisError as error:
+            self._redis_failed_ms = now_ms
+            self._health_due |= set(self.latest.apps)
+            if self._every("redis-log", 30_000, now_ms):
+                logger.warning("redis-away: %s; trying again", error)
+
+    def _beat(self) -> None:
+        holds_lock = self.publisher.hold_lock()
+        if not self._is_reading and not self._is_absent:
+            return
+        if self._is_reading and not self.topic.beat():
+            # Nobody can report while the broker is away, so nobody is late.
+            self.lateness.excuse_all(self._clock_ms())
+            return
+        if not (self._was_loaded or self._is_absent) or not holds_lock:
+            return
+        end = self.topic.end
+        self.publisher.heartbeat(
+            {
+                "at": self._clock_ms(),
+                "position": self.topic.position,
+                "lag": None if end is None else max(end - self.topic.position, 0),
+                "skipped": dict(self.latest.counters),
+                "problem": self.history.problem,
+            },
+        )
+
+    def _publish_rates(self, now_ms: int) -> None:
+        for application in list(self.latest.apps):
+            silent = self.lateness.unreachable(application)
+            instances = self.latest.instances(application)
+            reporting = [record for name, record in instances.items() if name not in silent]
+            if reporting:
+                self.publisher.rate(application, now_ms, sum(record.rates.in_per_second for record in reporting))
+            entries = self.latest.apps[application]
+            newest = max((entry.record.at for entry in entries.values()), default=0)
+            if not instances and now_ms - newest > _APPLICATION_KEPT_MS:
+                self.publisher.forget(application)
+                self._documents.pop(application, None)
+                self._windows.pop(application, None)
+                del self.latest.apps[application]
+
+    def _every(self, what: str, interval_ms: int, now_ms: int) -> bool:
+        if now_ms - self._due.get(what, 0) < interval_ms:
+            return False
+        self._due[what] = now_ms
+        return True

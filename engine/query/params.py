@@ -73,7 +73,7 @@ def single_values(pairs: list[tuple[str, str]], known: frozenset[str]) -> dict[s
 def parse(spec: StoreSpec, pairs: list[tuple[str, str]]) -> Question:
     """Check the parameters of `entries` against the store's kind; raise a bad-request Refusal that says how to ask."""
     given = single_values(pairs, NAMES)
-    selectors = [name for name in ("key", "prefix") if name in given]
+    selectors: list[str] = [name for name in ("key", "prefix") if name in given]
     if "from" in given or "to" in given:
         selectors.append("from/to")
     if len(selectors) > 1:

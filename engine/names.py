@@ -27,8 +27,14 @@ def changelog_topic(application_id: str, store: str) -> str:
     return f"{application_id}-{store}-changelog"
 
 
+# The two topics of a foreign-key join, which upstream names without the suffix that other internal topics carry.
+FOREIGN_KEY_SUFFIXES = ("-subscription-registration-topic", "-subscription-response-topic")
+
+
 def repartition_topic(application_id: str, name: str) -> str:
-    """Kafka Streams' name of an internal repartition topic."""
+    """Kafka Streams' name of an internal topic between sub-topologies."""
+    if name.endswith(FOREIGN_KEY_SUFFIXES):
+        return f"{application_id}-{name}"
     return f"{application_id}-{name}-repartition"
 
 

@@ -82,19 +82,19 @@ class SelfJoin(Operation):
 class TableJoinSide(Operation):
     """One side of a table-table join: on each update of this side, join it with the row that `other` has now.
 
-    `this_outer` / `other_outer` say whether rows of this / the other side come out without a match. `swapped` calls the
-    joiner with the sides exchanged (this is the right side). `versioned` drops this side's out-of-order updates.
+    `joiner(key, this, other)`. `this_outer` / `other_outer` say whether rows of this / the other side come out without a
+    match. `versioned` drops this side's out-of-order updates. `send_old` joins what the update replaces too.
     """
 
-    prefix: ClassVar[str] = "KTABLE-JOINTHIS-"
+    prefix: ClassVar[str] = "KTABLE-JOINSIDE-"
     label: ClassVar[str] = "table-table join"
     other: TableView = TableView()
     other_key_serde: Any = None
     joiner: Joiner = None  # type: ignore[assignment]
     this_outer: bool = False
     other_outer: bool = False
-    swapped: bool = False
     versioned: bool = False
+    send_old: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,3 +156,5 @@ class JoinedTable(Operation):
     prefix: ClassVar[str] = "KTABLE-MERGE-"
     label: ClassVar[str] = "joined table"
     store: str | None = None
+    versioned: bool = False
+    send_old: bool = False

@@ -111,13 +111,15 @@ class StreamJoined:
     """How two streams meet: `name` names the join's stores and the repartition topics of re-keyed sides.
 
     `this_store` and `other_store` are suppliers from `Stores` for the two window stores; `store_name` names the stores
-    when it should differ from `name`.
+    when it should differ from `name`. `single_store` joins a stream with itself on one store (Kafka Streams'
+    `single.store.self.join`).
     """
 
     name: str | None = None
     key_serde: Any = None
     value_serde: Any = None
     other_value_serde: Any = None
+    single_store: bool = False
     store_name: str | None = None
     this_store: StoreSupplier | None = None
     other_store: StoreSupplier | None = None

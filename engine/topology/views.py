@@ -80,3 +80,18 @@ class MapView(TableView):
     def versioned(self) -> bool:
         """As the parent."""
         return self.parent.versioned
+
+
+@dataclass(frozen=True, eq=False)
+class JoinView(TableView):
+    """Read both sides of a table-table join and join what is there; `kind` is `inner`, `left` or `outer`."""
+
+    left: TableView
+    right: TableView
+    joiner: Callable[[Any, Any, Any], Any]
+    kind: str
+
+    @property
+    def stores(self) -> tuple[str, ...]:
+        """The stores of both sides."""
+        return tuple(dict.fromkeys((*self.left.stores, *self.right.stores)))

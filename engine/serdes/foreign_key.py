@@ -14,6 +14,7 @@ from typing import NamedTuple
 import mmh3
 
 from engine.errors import DeserializationError
+from engine.serdes.serde import Serde
 
 _INT = struct.Struct(">i")
 _LONGS = struct.Struct(">QQ")
@@ -43,10 +44,14 @@ class Subscription(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """The right side's answer: the digest it was asked with, and the right row's value or None."""
+    """The right side's answer: the digest it was asked with, and the right row's value or None.
+
+    `partition` is where the left row lives; it steers the answer and is not part of its bytes.
+    """
 
     digest: bytes | None
     value: bytes | None
+    partition: int = 0
 
 
 def digest(value: bytes | None) -> bytes | None:
@@ -101,3 +106,33 @@ def subscription_prefix(foreign_key: bytes) -> bytes:
 def primary_key_of(subscription_key: bytes) -> bytes:
     """The primary key within a subscription's key."""
     return subscription_key[4 + _INT.unpack_from(subscription_key)[0] :]
+
+
+class SubscriptionSerde(Serde):
+    """Serde of the registration topic's values."""
+
+    name = "subscription"
+    immutable = True
+
+    def serialize(self, value: Subscription) -> bytes:
+        """The bytes of a subscription."""
+        return encode_subscription(value)
+
+    def deserialize(self, data: bytes) -> Subscription:
+        """The subscription in these bytes."""
+        return decode_subscription(data)
+
+
+class AnswerSerde(Serde):
+    """Serde of the response topic's values."""
+
+    name = "answer"
+    immutable = True
+
+    def serialize(self, value: Answer) -> bytes:
+        """The bytes of an answer, without the partition it goes to."""
+        return encode_answer(value)
+
+    def deserialize(self, data: bytes) -> Answer:
+        """The answer in these bytes."""
+        return decode_answer(data)

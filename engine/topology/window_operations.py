@@ -1,7 +1,8 @@
 """Operations on windows of a grouped stream, and suppression: plain data, done by `engine.operators`.
 
 Every aggregation is described by one pair of functions: `count` and `reduce` are aggregations with their own first value
-and step, as in Kafka Streams. `counts` tells the operator that it may count a whole batch without calling them.
+and step, as in Kafka Streams. `counts` tells the operator that it may count a whole batch without calling them. `send_old`
+marks that something below asks what an update replaces; these operations always tell.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class WindowedAggregate(Operation):
     emit: EmitStrategy = EmitStrategy.on_window_update
     holds_back: bool = False
     counts: bool = False
+    send_old: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +66,7 @@ class MergeUpdates(Operation):
     prefix: ClassVar[str] = "COGROUPKSTREAM-MERGE-"
     label: ClassVar[str] = "cogroup merge"
     store: str = ""
+    send_old: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,3 +88,4 @@ class Suppress(Operation):
     emit_early: bool = True
     key_serde: Any = None
     value_serde: Any = None
+    send_old: bool = False

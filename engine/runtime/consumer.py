@@ -125,11 +125,13 @@ class Consumer:
     def commit(self, offsets: list[TopicPartition]) -> None:
         """Commit offsets without a transaction; returns when the broker has them."""
         try:
-            for done in self.client.commit(offsets=offsets, asynchronous=False) or ():
-                if done.error is not None:
-                    raise KafkaException(done.error)
+            done = self.client.commit(offsets=offsets, asynchronous=False) or ()
         except KafkaException as error:
             raise broker_errors.named(error, "input offsets could not be committed") from error
+        for place in done:
+            if place.error is not None:
+                where = f"the offset of {place.topic}-{place.partition} could not be committed"
+                raise broker_errors.named(place.error, where)
 
 
 def batches(messages: list[Message]) -> list[RawBatch]:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from engine import names
 from engine.errors import TopologyError
-from engine.topology.graph import Graph, SubTopology
-from engine.topology.operations import GlobalSource, Sink, Source
+from engine.topology.graph import SubTopology
+from engine.topology.operations import Sink, Source
+from engine.topology.topology import Topology
 
 
 @dataclass(frozen=True)
@@ -22,55 +23,43 @@ class Shape:
     repartitions: tuple[str, ...]
 
 
-def shapes(graph: Graph, subs: Iterable[SubTopology], application_id: str) -> list[Shape]:
+def shapes(topology: Topology, application_id: str) -> list[Shape]:
     """The inputs and repartition outputs of each sub-topology under their real names."""
     found = []
-    for sub in subs:
+    for sub in topology.sub_topologies:
         inputs: set[str] = set()
         written: set[str] = set()
-        for node in sub.nodes:
-            operation = graph.nodes[node].operation
+        for node in topology.nodes_of(sub.id).values():
+            operation = node.operation
             if isinstance(operation, Source):
-                inputs.update(_real(application_id, t, internal=operation.internal) for t in operation.topics)
+                inputs.update(real_topics(operation, application_id))
             elif isinstance(operation, Sink) and operation.internal and isinstance(operation.topic, str):
                 written.add(names.repartition_topic(application_id, operation.topic))
         found.append(Shape(sub, tuple(sorted(inputs)), tuple(sorted(written))))
     return found
 
 
-def repartition_topics(graph: Graph, application_id: str) -> dict[str, int | None]:
+def real_topics(source: Source, application_id: str) -> list[str]:
+    """The topics of a source under their real names."""
+    if not source.internal:
+        return list(source.topics)
+    return [names.repartition_topic(application_id, topic) for topic in source.topics]
+
+
+def repartition_topics(topology: Topology, application_id: str) -> dict[str, int | None]:
     """Each repartition topic of the topology with the partition count that it was given, if any."""
-    found: dict[str, int | None] = {}
-    for node in graph.nodes.values():
-        operation = node.operation
-        if not isinstance(operation, Source | Sink) or not operation.internal:
-            continue
-        topics = operation.topics if isinstance(operation, Source) else (operation.topic,)
-        for topic in topics:
-            if isinstance(topic, str):
-                name = names.repartition_topic(application_id, topic)
-                found[name] = found.get(name) or operation.partitions
-    return found
+    found = topology.repartition_topics()
+    return {names.repartition_topic(application_id, topic): count for topic, count in found.items()}
 
 
-def external_topics(graph: Graph) -> tuple[set[str], set[str]]:
-    """User topics that the topology reads, task by task and globally."""
-    sources = {
-        t
-        for n in graph.nodes.values()
-        if isinstance(n.operation, Source) and not n.operation.internal
-        for t in n.operation.topics
-    }
-    every = {n.operation.topic for n in graph.nodes.values() if isinstance(n.operation, GlobalSource)}
-    return sources, every
-
-
-def counts(graph: Graph, found: Iterable[Shape], application_id: str, external: Mapping[str, int]) -> dict[str, int]:
+def partition_counts(
+    topology: Topology, found: Iterable[Shape], application_id: str, external: Mapping[str, int]
+) -> dict[str, int]:
     """Partitions of every topic that is read; raises TopologyError where a topic is missing or counts do not fit."""
     every = list(found)
     known = dict(external)
-    asked = repartition_topics(graph, application_id)
-    groups = [(node, _real_group(group, asked, application_id)) for node, group in graph.copartitioned]
+    asked = repartition_topics(topology, application_id)
+    groups = [(node, _topics_of(topology, sources, application_id)) for node, sources in topology.copartitioned]
     known.update({name: count for name, count in asked.items() if count})
     for shape in every:
         for topic in shape.inputs:
@@ -97,14 +86,9 @@ def task_counts(found: Iterable[Shape], known: Mapping[str, int]) -> dict[int, i
     return {s.sub.id: max(known[t] for t in s.inputs) for s in found if s.inputs}
 
 
-def _real(application_id: str, topic: str, *, internal: bool) -> str:
-    return names.repartition_topic(application_id, topic) if internal else topic
-
-
-def _real_group(group: Iterable[str], asked: Mapping[str, int | None], application_id: str) -> frozenset[str]:
-    """A co-partitioned group names topics as the user did: an internal one gets its real name."""
-    internal = {names.repartition_topic(application_id, t): t for t in group}
-    return frozenset(real if real in asked else short for real, short in internal.items())
+def _topics_of(topology: Topology, sources: Iterable[str], application_id: str) -> frozenset[str]:
+    operations = [topology.nodes[name].operation for name in sources]
+    return frozenset(t for o in operations if isinstance(o, Source) for t in real_topics(o, application_id))
 
 
 def _from_group(

@@ -56,7 +56,7 @@ class RecordQueue:
 
     def take_until(self, bound: int, *, inclusive: bool) -> Batch:
         """The records from the head on whose time is below `bound` (or at it, if `inclusive`); at least the head."""
-        batch, offsets, behind = self._chunks[0]
+        batch, offsets, _ = self._chunks[0]
         times = batch.timestamps
         end = self._row + 1
         count = len(times)
@@ -73,7 +73,8 @@ class RecordQueue:
     def _taken(self, batch: Batch, behind: int) -> None:
         self.waiting -= len(batch.keys)
         self.position = behind
-        self.partition_time = max(self.partition_time, max(batch.timestamps))
+        highest = max(batch.timestamps)
+        self.partition_time = max(self.partition_time, highest)
 
     def clear(self, position: int, partition_time: int) -> None:
         """Forget everything and go on from `position`."""
@@ -103,11 +104,13 @@ class Inputs:
             return
         while True:
             ready = [q for q in self._queues if q.waiting]
-            if not ready or (len(ready) < len(self._queues) and self._must_wait(now_ms)):
+            if len(ready) == len(self._queues):
+                self._idle_since = None
+            elif not ready or self._must_wait(now_ms):
                 return
             # The order of places settles ties, and `ready` keeps it: `min` takes the first.
             first = min(ready, key=RecordQueue.head_time)
-            if len(ready) == len(self._queues) or len(ready) > 1:
+            if len(ready) > 1:
                 yield first.place[0], self._run(first, ready)
             else:
                 yield first.place[0], first.take_chunk()
@@ -130,7 +133,4 @@ class Inputs:
             return False
         if self._idle_since is None:
             self._idle_since = now_ms
-        if now_ms - self._idle_since < self._max_idle_ms:
-            return True
-        self._idle_since = None
-        return False
+        return now_ms - self._idle_since < self._max_idle_ms

@@ -1,0 +1,86 @@
+"""What becomes of records that cannot be processed: stop, skip and count, or skip and send to a dead-letter topic.
+
+Owner: the loop; its thread only. A dead letter goes through the task's producer, hence into the same transaction as the
+offset that passes it: it is there exactly once. Header names are Kafka Streams' (KIP-1034).
+"""
+
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from engine.config import EngineConfig
+from engine.errors import Fatal
+from engine.records import Batch, RawBatch
+from engine.runtime.task import Collector
+
+_PREFIX = "__streams.errors."
+# A stack trace in a header costs every reader of the dead-letter topic: its end says enough.
+STACKTRACE_CHARS_MAX = 4_000
+MESSAGE_CHARS_MAX = 1_000
+
+
+class PolicyHandlers:
+    """Handlers by the configured policies; `skipped` and `dead_lettered` count since the start."""
+
+    def __init__(self, config: EngineConfig, collector: Collector, report: Callable[[str], None]) -> None:
+        self._config = config
+        self._collector = collector
+        self._report = report
+        self.skipped_total = 0
+        self.dead_lettered_total = 0
+        self._sources: dict[tuple[str, int], RawBatch] = {}
+
+    def deserialization(self, raw: RawBatch, row: int, error: Exception) -> None:
+        """Bytes that the source's serde refused."""
+        self._decide(self._config.deserialization_handler, "deserialization_handler", raw, row, error, "")
+
+    def processing(self, task_id: str, node: str, batch: Batch, row: int, error: Exception) -> None:
+        """User code raised."""
+        topic = batch.topic or "unknown"
+        partition = int(task_id.partition("_")[2])
+        offset = batch.offsets[row] if batch.offsets is not None else -1
+        raw = RawBatch(
+            topic,
+            partition,
+            [offset],
+            [_bytes(batch.raw_keys[row] if batch.raw_keys is not None else batch.keys[row])],
+            [_bytes(batch.values[row])],
+            [batch.timestamps[row]],
+            None if batch.headers is None else [batch.headers[row]],
+        )
+        self._decide(self._config.processing_handler, "processing_handler", raw, 0, error, f" in node {node}")
+
+    def _decide(self, policy: str, setting: str, raw: RawBatch, row: int, error: Exception, where: str) -> None:
+        place = f"{raw.topic}-{raw.partition}@{raw.offsets[row]}"
+        message = f"{type(error).__name__}: {error}"[:MESSAGE_CHARS_MAX]
+        if policy == "fail":
+            raise Fatal(
+                f"the record {place} cannot be processed{where}: {message}. Mend the record's writer or the code, or set "
+                f"{setting} to 'skip' or 'dead-letter'"
+            ) from error
+        self.skipped_total += 1
+        if policy == "dead-letter":
+            self._send(raw, row, error, message)
+            self.dead_lettered_total += 1
+        self._report(f"skipped {place}{where}: {message}")
+
+    def _send(self, raw: RawBatch, row: int, error: Exception, message: str) -> None:
+        trace = "".join(traceback.format_exception(error))[-STACKTRACE_CHARS_MAX:]
+        headers: list[tuple[str, Any]] = list((raw.headers[row] if raw.headers is not None else None) or ())
+        facts = {
+            "exception": f"{type(error).__module__}.{type(error).__qualname__}",
+            "stacktrace": trace,
+            "message": message,
+            "topic": raw.topic,
+            "partition": str(raw.partition),
+            "offset": str(raw.offsets[row]),
+        }
+        headers += [(f"{_PREFIX}{name}", text.encode()) for name, text in facts.items()]
+        self._collector.send(
+            str(self._config.dead_letter_topic), [raw.keys[row]], [raw.values[row]], [raw.timestamps[row]], [headers]
+        )
+
+
+def _bytes(value: Any) -> bytes | None:
+    """Raw bytes as they are; a decoded value as its text, since its bytes are no longer known here."""
+    return value if value is None or isinstance(value, bytes) else repr(value).encode()

@@ -1,0 +1,141 @@
+"""Which partition of the tasks topic stands for which task, published in that topic with the topology's hash.
+
+Read and written at start, before the instance joins the group, and read again once it has: an instance with another
+topology is refused by name instead of running tasks that mean something else. Any thread; it blocks.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, Producer, TopicPartition
+
+from engine import broker_errors, names
+from engine.changelog.topics import ANSWER_SECONDS, Topics
+from engine.errors import BrokerUnavailable, Fatal, TopologyError
+
+KEY = b"mapping"
+PARTITION = 0
+
+
+@dataclass(frozen=True)
+class TaskMapping:
+    """`tasks[p]` is the id of the task that partition `p` of the tasks topic stands for; None for one that is gone."""
+
+    hash: str
+    tasks: tuple[str | None, ...]
+
+    def task(self, partition: int) -> str | None:
+        """The task of a partition; None for partitions that stand for nothing."""
+        return self.tasks[partition] if partition < len(self.tasks) else None
+
+
+def extended(former: TaskMapping | None, topology_hash: str, tasks: list[str]) -> TaskMapping:
+    """The mapping for `tasks`: those that `former` knows keep their partition, new ones follow."""
+    known = former.tasks if former else ()
+    kept = [t if t in set(tasks) else None for t in known]
+    return TaskMapping(topology_hash, (*kept, *(t for t in tasks if t not in known)))
+
+
+class MappingTopic:
+    """The mapping record of an application."""
+
+    def __init__(self, topics: Topics, client: Mapping[str, Any], application_id: str) -> None:
+        self._topics = topics
+        self._client = dict(client)
+        self._application_id = application_id
+        self.topic = names.tasks_topic(application_id)
+
+    def agree(self, topology_hash: str, tasks: list[str]) -> TaskMapping:
+        """The mapping to run by, published if it is new; raises TopologyError while members run another topology."""
+        former = self.read()
+        wanted = extended(former, topology_hash, tasks)
+        if former == wanted:
+            return wanted
+        if former is not None:
+            self._refuse_if_alive(former, topology_hash)
+        self._write(wanted)
+        return wanted
+
+    def check(self, mapping: TaskMapping) -> None:
+        """Raise TopologyError if another mapping was published meanwhile: two topologies started together."""
+        now = self.read()
+        if now is not None and now != mapping:
+            raise TopologyError(self._refusal(now.hash, mapping.hash))
+
+    def read(self) -> TaskMapping | None:
+        """The newest mapping published; None when there is none."""
+        place = (self.topic, PARTITION)
+        if self.topic not in self._topics.partition_counts([self.topic]):
+            return None
+        begin, end = self._topics.begin_offsets([place])[place], self._topics.end_offsets([place])[place]
+        if begin >= end:
+            return None
+        return _last_mapping(self._client, self.topic, begin, end)
+
+    def _write(self, mapping: TaskMapping) -> None:
+        text = json.dumps({"v": 1, "hash": mapping.hash, "tasks": mapping.tasks})
+        failed: list[str] = []
+        producer = Producer({**self._client, "enable.idempotence": True})
+        producer.produce(
+            self.topic,
+            text,
+            KEY,
+            PARTITION,
+            lambda error, _: failed.append(error.str()) if error else None,
+        )
+        if producer.flush(ANSWER_SECONDS) > 0 or failed:
+            raise BrokerUnavailable(f"the task mapping could not be written to {self.topic}: {failed or 'no answer'}")
+
+    def _refuse_if_alive(self, former: TaskMapping, topology_hash: str) -> None:
+        future = self._topics.admin.describe_consumer_groups([self._application_id], request_timeout=ANSWER_SECONDS)
+        try:
+            group = future[self._application_id].result()
+        except KafkaException as error:
+            raise broker_errors.named(error, f"group {self._application_id} could not be described") from error
+        if group.members and group.state not in {ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD}:
+            raise TopologyError(self._refusal(former.hash, topology_hash))
+
+    def _refusal(self, running: str, mine: str) -> str:
+        return (
+            f"application {self._application_id} runs with topology {running}, this instance has topology {mine}: stop "
+            "all instances before starting a changed topology, or give this one another --application-id"
+        )
+
+
+def _last_mapping(client: Mapping[str, Any], topic: str, begin: int, end: int) -> TaskMapping | None:
+    consumer = Consumer(
+        {
+            **client,
+            "group.id": "statehouse-mapping",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "allow.auto.create.topics": False,
+        }
+    )
+    place = TopicPartition(topic, PARTITION, begin)
+    deadline = time.monotonic() + ANSWER_SECONDS
+    found = None
+    try:
+        consumer.assign([place])
+        while consumer.position([place])[0].offset < end:
+            for message in consumer.consume(100, 0.2):
+                if message.error() is None and message.key() == KEY and message.value():
+                    found = message.value()
+            if time.monotonic() > deadline:
+                raise BrokerUnavailable(f"the task mapping in {topic} could not be read: are the brokers up?")
+    finally:
+        consumer.close()
+    return _parse(found, topic) if found else None
+
+
+def _parse(text: bytes, topic: str) -> TaskMapping:
+    try:
+        read = json.loads(text)
+        return TaskMapping(str(read["hash"]), tuple(None if t is None else str(t) for t in read["tasks"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise Fatal(
+            f"the task mapping in {topic} cannot be read ({error}): was it written by something else?"
+        ) from error

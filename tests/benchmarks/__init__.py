@@ -1,0 +1,1 @@
+"""Benchmarks against the peers, on the embedded Kafka: `python -m tests.benchmarks count`."""

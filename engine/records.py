@@ -36,6 +36,21 @@ class Windowed(NamedTuple):
     end: int
 
 
+class Tombstone:
+    """A deletion at `timestamp` (ms), among the updates of a store. Falsy, so that a batch is searched for them at C speed."""
+
+    __slots__ = ("timestamp",)
+
+    def __init__(self, timestamp: int) -> None:
+        self.timestamp = timestamp
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return f"Tombstone({self.timestamp})"
+
+
 @dataclass(slots=True)
 class Batch:
     """Records of one stream in order, as parallel columns of the same length.

@@ -19,6 +19,7 @@ from sortedcontainers import SortedSet
 
 from engine import serdes
 from engine.errors import StoreError
+from engine.records import Tombstone
 from engine.serdes import Serde
 from engine.stores import layouts, memory_budget
 from engine.stores.backend import Backend, Columns, Range, Write
@@ -32,21 +33,6 @@ _ENTRY_OVERHEAD_BYTES = 250
 # Sizes are estimated from so many values of a batch: measuring each would cost as much as writing it.
 _SAMPLE = 8
 _OBJECT_BYTES = 16
-
-
-class Tombstone:
-    """A deletion at `timestamp`, as a value of an update. Falsy, so that a batch is searched for them at C speed."""
-
-    __slots__ = ("timestamp",)
-
-    def __init__(self, timestamp: int) -> None:
-        self.timestamp = timestamp
-
-    def __bool__(self) -> bool:
-        return False
-
-    def __repr__(self) -> str:
-        return f"Tombstone({self.timestamp})"
 
 
 class Drained(NamedTuple):
@@ -70,6 +56,8 @@ class Table:
         self._live: dict[bytes, Entry | None] = {}
         self._old: dict[bytes, Entry | None] = {}
         self._fresh: dict[bytes, Entry | Tombstone] = {}
+        # One batch as columns (keys, values, timestamps), kept only while `_fresh` is empty: drained without a detour.
+        self._columns: tuple[list[bytes], list[Any], list[int]] | None = None
         self._drained: list[Drained] = []
         # Sorted uncommitted keys; None until the first scan after a commit.
         self._index: SortedSet | None = None
@@ -96,6 +84,15 @@ class Table:
             self._load(list(dict.fromkeys(key for key in keys if key not in live)))
             return {key: live[key] for key in keys}
 
+    def find_column(self, keys: list[bytes]) -> list[Entry | None]:
+        """`find_many` as a column beside `keys`: half its cost, which is mostly the making of the dict."""
+        live = self._live
+        try:
+            return list(map(live.__getitem__, keys))
+        except KeyError:
+            self._load(list(dict.fromkeys(key for key in keys if key not in live)))
+            return list(map(live.__getitem__, keys))
+
     def scan(self, bounds: Range) -> Iterator[tuple[bytes, Entry]]:
         """(key, entry) in byte order, as of now: writes during the iteration don't show."""
         uncommitted = self._uncommitted_in(bounds)
@@ -105,12 +102,13 @@ class Table:
 
     def is_clean(self) -> bool:
         """Whether nothing is uncommitted."""
-        return not self._fresh and not self._drained
+        return not self._fresh and not self._drained and self._columns is None
 
     # Writing -------------------------------------------------------------------------------------------------------
 
     def set(self, key: bytes, entry: Entry | Tombstone) -> None:
         """Write one entry; its value is an object or bytes as `keeps_objects` says."""
+        self._spread()
         self._fresh[key] = entry
         if entry:
             self._live[key] = entry  # type: ignore[assignment]
@@ -125,6 +123,7 @@ class Table:
         """Write a batch without tombstones. The dict is not kept."""
         if not updates:
             return
+        self._spread()
         self._live.update(updates)
         if self._fresh:
             self._fresh.update(updates)
@@ -134,6 +133,29 @@ class Table:
             self._index.update(updates)
         sample = [len(key) + _size(entry[0]) for key, entry in islice(updates.items(), _SAMPLE)]
         self.uncommitted_bytes += len(updates) * (_ENTRY_OVERHEAD_BYTES + sum(sample) // len(sample))
+
+    def set_columns(self, keys: list[bytes], values: list[Any], timestamps: list[int]) -> None:
+        """Write a batch of distinct keys without tombstones. The lists are kept: they must not change any more."""
+        if not keys:
+            return
+        entries = zip(values, timestamps, strict=True)
+        self._live.update(zip(keys, entries, strict=True))
+        if self._index is not None:
+            self._index.update(keys)
+        if self._fresh or self._columns is not None:
+            self._spread()
+            self._fresh.update(zip(keys, zip(values, timestamps, strict=True), strict=True))
+        else:
+            self._columns = (keys, values, timestamps)
+        sample = [len(key) + _size(value) for key, value in islice(zip(keys, values, strict=True), _SAMPLE)]
+        self.uncommitted_bytes += len(keys) * (_ENTRY_OVERHEAD_BYTES + sum(sample) // len(sample))
+
+    def _spread(self) -> None:
+        """Turn a batch of columns into fresh entries, because something else is written before the drain."""
+        if self._columns is not None:
+            keys, values, timestamps = self._columns
+            self._fresh = dict(zip(keys, zip(values, timestamps, strict=True), strict=True))
+            self._columns = None
 
     # Draining and committing ---------------------------------------------------------------------------------------
 
@@ -155,20 +177,23 @@ class Table:
 
     def drain(self) -> Drained:
         """What changed since the last drain, the last value of each key, in the order of first change."""
-        fresh = self._fresh
-        values, timestamps, has_deletes = self.encode(list(fresh.values()))
-        drained = Drained(list(fresh), values, timestamps, has_deletes)
-        if fresh:
-            self._fresh = {}
+        if self._columns is not None:
+            keys, objects, timestamps = self._columns
+            raws = self.serde.serialize_many(objects) if self.keeps_objects else objects
+            drained = Drained(keys, raws, timestamps, has_deletes=False)
+        else:
+            drained = Drained(list(self._fresh), *self.encode(list(self._fresh.values())))
+        if drained.keys:
+            self._fresh, self._columns = {}, None
             self._drained.append(drained)
-            sample = [len(value) for value in islice(values, _SAMPLE) if value is not None]
+            sample = [len(value) for value in islice(drained.values, _SAMPLE) if value is not None]
             if sample:
                 self._value_bytes = (self._value_bytes + sum(sample) // len(sample)) // 2
         return drained
 
     def collect(self, change: Write) -> None:
         """Add everything uncommitted to a change of the backend."""
-        if self._fresh:
+        if self._fresh or self._columns is not None:
             self.drain()
         for part in self._drained:
             change.add(self.family, self._local(part))
@@ -187,6 +212,7 @@ class Table:
     def forget(self) -> None:
         """Drop the overlay and every cached object."""
         self._live, self._old, self._fresh = {}, {}, {}
+        self._columns = None
         self._drained = []
         self._index = None
         self.uncommitted_bytes = 0
@@ -206,6 +232,7 @@ class Table:
 
     def net_entries(self, sample_max: int) -> int:
         """How many entries the overlay adds to the backend (negative: removes); from a sample if it is large."""
+        self._spread()
         uncommitted = dict.fromkeys(key for part in self._drained for key in part.keys)
         uncommitted.update(dict.fromkeys(self._fresh))
         if not uncommitted:
@@ -253,6 +280,7 @@ class Table:
         if self.is_clean():
             return []
         if self._index is None:
+            self._spread()
             self._index = SortedSet(self._fresh)
             for part in self._drained:
                 self._index.update(part.keys)

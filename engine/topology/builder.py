@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import fields
 from typing import Any
 
 from engine.errors import TopologyError
@@ -67,7 +68,10 @@ class StreamsBuilder:
 
     def copartition(self, node: str, *sides: Stream | Table) -> None:
         """Record that `node` needs equal partition counts of the topics all `sides` come from."""
-        self.graph.copartitioned.append((node, frozenset().union(*(side.sources for side in sides))))
+        sources = frozenset().union(*(side.sources for side in sides))
+        operations = (self.graph.nodes[source].operation for source in sources)
+        topics = frozenset(topic for o in operations if isinstance(o, Source) for topic in o.topics)
+        self.graph.copartitioned.append((node, topics))
 
     def build(self) -> Topology:
         """Freeze what was collected. Raises TopologyError if it cannot run."""
@@ -85,4 +89,12 @@ class StreamsBuilder:
             timestamp_extractor=consumed.timestamp_extractor,
             offset_reset=consumed.offset_reset,
         )
+        for node in self.graph.nodes.values():
+            if isinstance(node.operation, Source) and not node.operation.internal and _same(node.operation, source):
+                return node.name
         return self.graph.add(source, name=consumed.name)
+
+
+def _same(one: Source, other: Source) -> bool:
+    """Whether two sources read the same topics in the same way: one node serves both, as in Kafka Streams."""
+    return all(getattr(one, f.name) == getattr(other, f.name) for f in fields(Source))

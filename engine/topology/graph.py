@@ -43,7 +43,7 @@ class Graph:
     nodes: dict[str, Node] = field(default_factory=dict)
     stores: dict[str, StoreSpec] = field(default_factory=dict)
     global_stores: set[str] = field(default_factory=set)
-    # Source nodes whose topics must have as many partitions as each other, with the node that asks for it (a join).
+    # Topic groups that must have as many partitions as each other (joins), with the node that asks for it.
     copartitioned: list[tuple[str, frozenset[str]]] = field(default_factory=list)
     _count: int = 0
 

@@ -18,8 +18,8 @@ from engine.topology.stores import StoreSpec
 class Topology:
     """Nodes, stores and sub-topologies of an application. Immutable; any thread may read it.
 
-    `nodes` and `stores` are by name, in the order of their creation; `copartitioned` are pairs of a node and the source
-    nodes whose topics must agree in partitions. `topology.sub_topologies[i].id == i`.
+    `nodes` and `stores` are by name, in the order of their creation; `copartitioned` are pairs of a node and the topics that
+    must agree in partitions because of it. `topology.sub_topologies[i].id == i`.
     """
 
     def __init__(self, graph: Graph) -> None:

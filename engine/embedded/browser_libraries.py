@@ -36,6 +36,8 @@ def install(root: Path = ROOT) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if present(root):
             return
+        # Where there is no network, say so within seconds.
+        patience = ["--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
         npm = [
             *_npm(),
             "install",
@@ -44,6 +46,7 @@ def install(root: Path = ROOT) -> None:
             "--no-package-lock",
             "--ignore-scripts",
             "--no-update-notifier",
+            *patience,
         ]
         done = subprocess.run(  # noqa: S603 (the wheel's own Node)
             npm,

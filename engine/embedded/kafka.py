@@ -96,7 +96,7 @@ class Kafka:
         return Command(arguments, self.directory / "kafka.log", directory=self.directory, stop_seconds=STOP_SECONDS)
 
     def answers(self) -> bool:
-        """Tell whether the node answers a client now; waits two seconds at most."""
+        """Tell whether this very node answers a client now; waits two seconds at most."""
         if self._admin is None:
             quiet = {"bootstrap.servers": self.bootstrap_servers, "log_level": 0, "reconnect.backoff.max.ms": 200}
             self._admin = AdminClient(quiet, logger=None)
@@ -104,7 +104,8 @@ class Kafka:
             cluster = self._admin.describe_cluster(request_timeout=ANSWER_SECONDS).result()
         except KafkaException:
             return False
-        if not cluster.nodes:
+        # Another Kafka may have come to this port between our choice and our start.
+        if not cluster.nodes or cluster.cluster_id != self.cluster_id():
             return False
         self._admin = None
         return True

@@ -2,7 +2,8 @@
 
 import signal
 import sys
-from types import FrameType
+from types import FrameType, TracebackType
+from typing import Any, Self
 
 from engine.embedded import jars, parts
 from engine.embedded.data_directory import DataDirectory
@@ -24,22 +25,21 @@ def main(arguments: list[str]) -> int:
 
 def run(options: Options) -> int:
     """Run the stack until told to stop. 0 after a clean stop; 1, with one sentence on stderr, when it can't start."""
-    parent = Parent()
-    wish = Wish(parent)
     screen = Screen()
-    try:
-        _check_platform()
-        data = DataDirectory(options.data_dir)
-        data.open(lambda: screen.say("  an earlier `up` is still ending; waiting for it"))
+    with Wish(Parent()) as wish:
         try:
-            _serve(settle(options, data), screen, wish)
-        finally:
-            data.close()
-    except StartFailure as failure:
-        print(f"error: {failure}", file=sys.stderr)  # noqa: T201
-        return 1
-    except KeyboardInterrupt:
-        screen.say("Stopped.")
+            _check_platform()
+            data = DataDirectory(options.data_dir)
+            data.open(lambda: screen.say("  an earlier `up` is still ending; waiting for it"))
+            try:
+                _serve(settle(options, data), screen, wish)
+            finally:
+                data.close()
+        except StartFailure as failure:
+            print(f"error: {failure}", file=sys.stderr)  # noqa: T201
+            return 1
+        except KeyboardInterrupt:
+            screen.say("Stopped.")
     return 0
 
 
@@ -54,10 +54,21 @@ class Wish:
         self._parent = parent
         self._stop = False
         self._held = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            self._before[number] = signal.getsignal(number)
             # `nohup` has asked that hang-ups be ignored: leave it so.
-            if signal.getsignal(number) is not signal.SIG_IGN:
+            if number is not signal.SIGHUP or self._before[number] is not signal.SIG_IGN:
                 signal.signal(number, self._heard)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def hold(self) -> None:
         """From now on only note signals."""

@@ -20,7 +20,9 @@ def produce(servers, topic, value):
 
 
 def values(servers, topic, count):
-    consumer = Consumer({"bootstrap.servers": servers, "group.id": f"reader-{uuid.uuid4()}", "auto.offset.reset": "earliest"})
+    consumer = Consumer(
+        {"bootstrap.servers": servers, "group.id": f"reader-{uuid.uuid4()}", "auto.offset.reset": "earliest"}
+    )
     consumer.subscribe([topic])
     found = [record.value() for record in consumer.consume(count, 20)]
     consumer.close()

@@ -5,6 +5,8 @@ import stat
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from engine.embedded import ports
 from engine.embedded import redis as embedded_redis
@@ -18,7 +20,7 @@ def test_a_value_outlives_a_stop_and_nobody_enters_without_the_password(tmp_path
     with RunningRedis(tmp_path, port, "secret") as running:
         with redis.Redis.from_url(running.redis.url) as client:
             client.set("kept", "yes")
-        with redis.Redis(port=port) as stranger, pytest.raises(redis.AuthenticationError):
+        with redis.Redis(port=port, retry=Retry(NoBackoff(), 0)) as stranger, pytest.raises(redis.AuthenticationError):
             stranger.ping()
     assert stat.S_IMODE((tmp_path / "redis.conf").stat().st_mode) == 0o600
     with RunningRedis(tmp_path, port, "secret") as running, redis.Redis.from_url(running.redis.url) as client:

@@ -1,4 +1,4 @@
-"""This instance in its group: it subscribes to the tasks topic, and Kafka's group protocol says which tasks it has.
+"""The member of the group that this instance is: it subscribes to the tasks topic, and Kafka says which tasks it has.
 
 Owner: the loop; the callbacks run on its thread, inside `consumer.poll`. They do little: a task that is given is noted,
 one that is taken is committed and closed before the callback returns, because after it another member may start it.

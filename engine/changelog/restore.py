@@ -1,0 +1,247 @@
+"""Building a store from its changelog: the one place that reads changelog records into stores.
+
+`Restoring` is one store partition on its way, `Reader` the consumer that feeds several at once. The engine's restorer
+(`engine.runtime.restorer`) drives them in a thread; `build_generation` drives them to the end for a Celery worker or a
+tool, which have no engine. Neither knows Django.
+
+Ends are watermarks taken read-uncommitted before the first read; reading is read-committed and ends when the consumer's
+position has reached that end. Positions pass transaction markers and aborted records, so records are never counted.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+
+from engine import broker_errors
+from engine.changelog.topics import Topics
+from engine.errors import StatehouseError
+from engine.stores import open_store
+from engine.stores.contract import ChangelogRecord
+from engine.topology.stores import StoreSpec
+
+# One batch of a restore, hence one WriteBatch per partition in it: large enough to vanish, small enough to cancel soon.
+BATCH_RECORDS = 20_000
+POLL_SECONDS = 0.2
+
+Place = tuple[str, int]
+
+
+class Cancelled(StatehouseError):
+    """A build was cancelled; what was built so far is left for the caller to remove."""
+
+
+@dataclass
+class Restoring:
+    """One store partition being restored. Written by the thread that restores, read by others for display.
+
+    `start`, `position`, `end` are changelog offsets; `position` is the next one to apply. `records` and `bytes` were
+    applied since `start`. `cause` says why there was anything to restore.
+    """
+
+    task: str
+    store_name: str
+    changelog: str
+    partition: int
+    store: Any
+    start: int
+    end: int
+    cause: str
+    limit: int | None = None  # for a snapshot: apply nothing from this offset on
+    position: int = 0
+    records: int = 0
+    bytes: int = 0
+    phase: str = "queued"
+    began_at: float = field(default_factory=time.time)
+    ended_at: float | None = None
+
+    def __post_init__(self) -> None:
+        """A restore begins where the store stands."""
+        self.position = self.start
+
+    @property
+    def place(self) -> Place:
+        """The changelog partition."""
+        return self.changelog, self.partition
+
+    @property
+    def done(self) -> bool:
+        """Whether the end has been reached."""
+        return self.position >= self.end
+
+    def apply(self, records: list[ChangelogRecord], position: int) -> None:
+        """Bring the store to `position`, in one write with the position in it."""
+        self.phase = "applying"
+        self.store.restore(records, position)
+        self.position = position
+        self.records += len(records)
+        self.phase = "done" if self.done else "fetching"
+        if self.done:
+            self.ended_at = time.time()
+
+
+class Reader:
+    """Reads several changelog partitions at once. One thread."""
+
+    def __init__(self, client: Mapping[str, Any], group: str = "statehouse-restore") -> None:
+        self._consumer = Consumer(
+            {
+                "fetch.message.max.bytes": 4 * 1024 * 1024,
+                "queued.max.messages.kbytes": 128 * 1024,
+                "fetch.wait.max.ms": 50,
+                **client,
+                "group.id": group,
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "auto.offset.reset": "error",
+                "isolation.level": "read_committed",
+                "check.crcs": True,
+                "allow.auto.create.topics": False,
+            }
+        )
+        self.reading: dict[Place, Restoring] = {}
+
+    def add(self, restoring: Restoring) -> None:
+        """Begin to read a partition at the store's position."""
+        restoring.phase = "fetching"
+        self.reading[restoring.place] = restoring
+        self._consumer.incremental_assign(
+            [TopicPartition(restoring.changelog, restoring.partition, restoring.position)]
+        )
+
+    def remove(self, restoring: Restoring) -> None:
+        """Stop reading a partition."""
+        if self.reading.get(restoring.place) is restoring:
+            del self.reading[restoring.place]
+            self._consumer.incremental_unassign([TopicPartition(restoring.changelog, restoring.partition)])
+
+    def step(self, timeout: float = POLL_SECONDS) -> int:
+        """Apply one batch; returns the bytes that it had. Partitions that are done are still read until removed.
+
+        Raises TaskCorrupted when a changelog no longer has the offset that a store stands at.
+        """
+        messages = self._consumer.consume(BATCH_RECORDS, timeout)
+        by_partition: dict[Place, list[Message]] = {}
+        for message in messages:
+            error = message.error()
+            if error is None:
+                by_partition.setdefault((message.topic(), message.partition()), []).append(message)
+            elif not error.retriable() and error.code() not in {
+                broker_errors.TRANSPORT,
+                broker_errors.ALL_BROKERS_DOWN,
+            }:
+                raise broker_errors.named(error, f"changelog {message.topic()}-{message.partition()}")
+        applied = 0
+        for place, found in by_partition.items():
+            if place in self.reading:
+                applied += _apply(self.reading[place], found)
+        self._pass_markers()
+        return applied
+
+    def _pass_markers(self) -> None:
+        """Let positions move beyond records that are not delivered: markers, aborted ones, compacted ones."""
+        waiting = [r for r in self.reading.values() if not r.done]
+        if not waiting:
+            return
+        places = [TopicPartition(r.changelog, r.partition) for r in waiting]
+        for restoring, place in zip(waiting, self._consumer.position(places), strict=True):
+            if place.offset > restoring.position and place.offset >= restoring.end:
+                restoring.apply([], place.offset)
+
+    def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition] | None:
+        """Offsets committed by the reader's group; None while a transaction that could change them is pending."""
+        try:
+            return self._consumer.committed(partitions, timeout)  # type: ignore[no-any-return]
+        except KafkaException as error:
+            found = broker_errors.cause(error)
+            if found.code() == broker_errors.TIMED_OUT or found.retriable():
+                return None
+            raise broker_errors.named(error, "committed offsets could not be read") from error
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._consumer.close()
+
+
+def _apply(restoring: Restoring, messages: list[Message]) -> int:
+    position = messages[-1].offset() + 1
+    if restoring.limit is not None and position > restoring.limit:
+        messages = [m for m in messages if m.offset() < restoring.limit]
+        position = restoring.limit
+    # A changelog has no records without keys, but a topic that a global table reads may.
+    restoring.apply([(m.key(), m.value(), m.timestamp()[1]) for m in messages if m.key() is not None], position)
+    size = sum(map(len, messages))
+    restoring.bytes += size
+    return size
+
+
+@dataclass(frozen=True)
+class Built:
+    """What `build_generation` made: the store is the fold of the changelog before `position`."""
+
+    position: int
+    records: int
+    bytes: int
+
+
+class _NoTask:
+    """What a store sees of its task when there is none: nothing is processed, so nothing has a time."""
+
+    timestamp = -1
+
+    def dropped(self, count: int) -> None:
+        """Expired rows of a changelog are left out: nobody counts them here."""
+
+
+def build_generation(
+    spec: StoreSpec,
+    changelog: str,
+    partition: int,
+    directory: Path,
+    *,
+    client: Mapping[str, Any],
+    until: int | None = None,
+    progress: Callable[[Restoring], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Built:
+    """Build a store from its changelog into `directory`, which must not hold one yet.
+
+    `client` are connection settings of the Kafka client (`bootstrap.servers`, …). `until` is the offset to stop before
+    (a snapshot: the records below it), or None for the end as it is now. `progress` is called after every batch.
+    Raises Cancelled once `cancelled()` is true, TaskCorrupted if the changelog cannot be read from its beginning.
+    """
+    topics = Topics(client)
+    place = (changelog, partition)
+    begin, end = topics.begin_offsets([place])[place], topics.end_offsets([place])[place]
+    store = open_store(spec, directory, _NoTask())
+    try:
+        target = end if until is None else min(until, end)
+        restoring = Restoring("", spec.name, changelog, partition, store, begin, target, "operator", limit=until)
+        _run(restoring, client, progress=progress, cancelled=cancelled)
+        store.flush()
+        return Built(restoring.position, restoring.records, restoring.bytes)
+    finally:
+        store.close()
+
+
+def _run(
+    restoring: Restoring,
+    client: Mapping[str, Any],
+    *,
+    progress: Callable[[Restoring], None] | None,
+    cancelled: Callable[[], bool] | None,
+) -> None:
+    reader = Reader(client)
+    try:
+        reader.add(restoring)
+        while not restoring.done:
+            if cancelled is not None and cancelled():
+                raise Cancelled(f"building {restoring.store_name} from {restoring.changelog} was cancelled")
+            reader.step()
+            if progress is not None:
+                progress(restoring)
+    finally:
+        reader.close()

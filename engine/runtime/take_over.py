@@ -1,0 +1,210 @@
+"""What has to be known and open before a task can run, in the order that makes it safe to take over from a dead owner.
+
+1. The committed input offsets, stable: while a transaction of the former owner is pending they are asked for again.
+2. The changelogs' high watermarks, read-uncommitted: the former owner's last commit lies below them.
+3. The stores, opened and judged: a store that cannot be trusted is rebuilt into a new generation, with the cause.
+
+Then the restore (`restorer`) brings every store to its watermark. Runs on the restorer's thread, never in the loop.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import TopicPartition
+
+from engine.changelog import partition_time
+from engine.changelog.restore import Restoring
+from engine.changelog.topics import Topics
+from engine.errors import Fatal, TaskCorrupted
+from engine.runtime.active_task import Committed, OpenStore
+from engine.runtime.record_queue import Place
+from engine.runtime.state_directory import StateDirectory
+from engine.runtime.task import TaskContext
+from engine.stores import open_store
+from engine.topology.stores import StoreSpec
+
+# Kafka's default of delete.retention.ms.
+DELETE_RETENTION_MS = 86_400_000
+NEW_OWNER = "new owner"
+TOO_OLD = "too old"
+
+
+@dataclass
+class TakeOver:
+    """One task on its way to run. Made by the loop, filled by the restorer's thread, then the loop's again."""
+
+    task: str
+    partition: int
+    context: TaskContext
+    specs: Mapping[str, StoreSpec]
+    changelogs: Mapping[str, str | None]
+    places: list[Place]
+    resets: Mapping[str, str]  # by topic: where to begin without a committed offset
+    committed: dict[Place, Committed] = field(default_factory=dict)
+    stores: dict[str, OpenStore] = field(default_factory=dict)
+    restores: list[Restoring] = field(default_factory=list)
+    cancelled: bool = False
+    error: Exception | None = None
+    notes: list[str] = field(default_factory=list)
+    asked_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def done(self) -> bool:
+        """Whether every store has reached its watermark."""
+        return all(r.done for r in self.restores)
+
+    def close(self, *, clean: bool) -> None:
+        """Close the stores opened so far; what was restored stays."""
+        for opened in self.stores.values():
+            if clean:
+                opened.store.flush()
+            opened.store.close()
+        self.stores = {}
+
+
+class Preparation:
+    """Steps 1 to 3 for one take-over after another. One thread."""
+
+    def __init__(
+        self,
+        topics: Topics,
+        directory: StateDirectory,
+        committed: Callable[[list[TopicPartition], float], list[TopicPartition] | None],
+    ) -> None:
+        self._topics = topics
+        self._directory = directory
+        self._committed = committed
+        self._retentions: dict[str, int] = {}
+
+    def prepare(self, wanted: TakeOver, timeout: float) -> bool:
+        """Fill `wanted`; False while its offsets are not stable yet. Raises what stops the engine."""
+        asked = [TopicPartition(*place) for place in wanted.places]
+        answered = self._committed(asked, timeout)
+        if answered is None:
+            return False
+        found = {(p.topic, p.partition): p for p in answered}
+        ends, begins = self._watermarks(wanted)
+        self._decide_offsets(wanted, found, begins, ends)
+        for name, spec in wanted.specs.items():
+            self._open(wanted, name, spec, begins, ends)
+        return True
+
+    def _watermarks(self, wanted: TakeOver) -> tuple[dict[Place, int], dict[Place, int]]:
+        changelogs = [(c, wanted.partition) for c in wanted.changelogs.values() if c is not None]
+        every = [*wanted.places, *changelogs]
+        return self._topics.end_offsets(every), self._topics.begin_offsets(every)
+
+    # -- 1: offsets ---------------------------------------------------------------------------------------------------
+
+    def _decide_offsets(
+        self,
+        wanted: TakeOver,
+        found: Mapping[Place, TopicPartition],
+        begins: Mapping[Place, int],
+        ends: Mapping[Place, int],
+    ) -> None:
+        known = {place: p for place, p in found.items() if p.offset >= 0}
+        if not known:
+            self._refuse_orphaned_state(wanted, begins, ends)
+        for place in wanted.places:
+            if place in known:
+                offset = self._within(wanted, place, known[place].offset, begins[place], ends[place])
+                wanted.committed[place] = Committed(offset, partition_time.decode(known[place].metadata).time)
+            else:
+                latest = wanted.resets.get(place[0]) == "latest"
+                wanted.committed[place] = Committed(ends[place] if latest else begins[place])
+
+    @staticmethod
+    def _within(wanted: TakeOver, place: Place, offset: int, begin: int, end: int) -> int:
+        """The committed offset, unless the topic no longer has it."""
+        where = f"{place[0]}-{place[1]}"
+        if offset > end:
+            raise Fatal(
+                f"task {wanted.task}: offset {offset} is committed for {where}, which ends at {end}: the topic was made "
+                "anew. Reset the application, or restore the topic"
+            )
+        if offset < begin:
+            wanted.notes.append(f"{where}: {begin - offset} records expired before they were processed")
+            return begin
+        return offset
+
+    def _refuse_orphaned_state(self, wanted: TakeOver, begins: Mapping[Place, int], ends: Mapping[Place, int]) -> None:
+        """Without any committed offset there must be no state: reading from the start would count twice."""
+        for name, changelog in wanted.changelogs.items():
+            place = (changelog or "", wanted.partition)
+            filled = place in ends and ends[place] > begins[place]
+            if filled:
+                raise Fatal(
+                    f"task {wanted.task}: no offset is committed for its inputs, yet store {name} holds state (changelog "
+                    f"{changelog}-{wanted.partition} has records up to {ends[place]}). The offsets expired or were deleted, "
+                    "and starting over would count records twice: set the group's offsets to where the state stands, "
+                    "or reset the application"
+                )
+
+    # -- 3: stores ----------------------------------------------------------------------------------------------------
+
+    def _open(
+        self, wanted: TakeOver, name: str, spec: StoreSpec, begins: Mapping[Place, int], ends: Mapping[Place, int]
+    ) -> None:
+        changelog = wanted.changelogs[name]
+        generation, store, cause = self._opened(wanted, spec)
+        wanted.stores[name] = OpenStore(spec, store, generation, changelog)
+        if changelog is None:
+            return
+        place = (changelog, wanted.partition)
+        begin, end = begins[place], ends[place]
+        distrust = self._distrust(store, changelog, begin, end)
+        if distrust is not None:
+            wanted.notes.append(f"store {name}: {distrust}; rebuilding it from {changelog}")
+            store.close()
+            if generation is not None:
+                self._directory.discard(wanted.task, name)
+            generation, store, _ = self._opened(wanted, spec)
+            wanted.stores[name] = OpenStore(spec, store, generation, changelog)
+            cause = distrust
+        start = begin if store.position is None else store.position
+        if store.position is not None and cause is None:
+            cause = "behind its changelog"
+        wanted.restores.append(
+            Restoring(wanted.task, name, changelog, wanted.partition, store, start, end, cause or NEW_OWNER)
+        )
+
+    def _opened(self, wanted: TakeOver, spec: StoreSpec) -> tuple[str | None, Any, str | None]:
+        """The store's generation, the open store, and why it is empty if it had to be made anew."""
+        if spec.backend != "rocksdb":
+            return None, open_store(spec, None, wanted.context), None
+        generation = self._directory.make_current(wanted.task, spec.name)
+        self._directory.sweep(wanted.task, spec.name)
+        path = self._directory.generation_directory(wanted.task, spec.name, generation)
+        try:
+            return generation, open_store(spec, path, wanted.context), None
+        except TaskCorrupted as error:
+            self._directory.discard(wanted.task, spec.name)
+            generation = self._directory.make_current(wanted.task, spec.name)
+            path = self._directory.generation_directory(wanted.task, spec.name, generation)
+            wanted.notes.append(str(error))
+            return generation, open_store(spec, path, wanted.context), f"corruption: {error}"
+
+    def _distrust(self, store: Any, changelog: str, begin: int, end: int) -> str | None:
+        """Why a store's content cannot be carried on from its changelog, or None."""
+        position, checkpoint_at = store.position, store.checkpoint_at
+        if position is None:
+            return None
+        if position > end:
+            return f"corruption: its position {position} is beyond the changelog's end {end}"
+        if position < begin:
+            return f"truncated: the changelog begins at {begin}, the store stands at {position}"
+        if position < end and checkpoint_at is not None:
+            age = int(time.time() * 1000) - checkpoint_at
+            if age > self._retention(changelog):
+                return TOO_OLD
+        return None
+
+    def _retention(self, changelog: str) -> int:
+        """How long the changelog keeps tombstones, in ms: deletions older than that may be missing from it."""
+        if changelog not in self._retentions:
+            text = self._topics.settings([changelog])[changelog].get("delete.retention.ms")
+            self._retentions[changelog] = int(text) if text else DELETE_RETENTION_MS
+        return self._retentions[changelog]

@@ -2,4 +2,8 @@
 
 from __future__ import annotations
 
-websocket_urlpatterns: list[object] = []
+from django.urls import path
+
+from console.live.socket import LiveSocket
+
+websocket_urlpatterns = [path("ws/live/", LiveSocket.as_asgi())]

@@ -1,0 +1,1 @@
+"""Jobs: what people asked for, carried out once, to an end that can be read afterwards."""

@@ -1,0 +1,68 @@
+"""What a socket may ask for: a topic's name -> who may see it, which groups tell of changes, and what is sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from console.live import groups
+from console.observe import snapshot
+from engine.errors import ConfigError
+from engine.names import check_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic. ``build`` is synchronous, and returns None for what does not exist."""
+
+    name: str
+    action: str
+    groups: tuple[str, ...]
+    build: Callable[[], dict[str, Any] | None]
+    application: str | None = None
+    store: str | None = None
+
+
+def parse(text: str) -> Topic | None:
+    """Return the topic, or None for anything that is not one."""
+    kind, _, rest = text.partition(":")
+    try:
+        if not rest:
+            return _plain(kind) if text == kind else None
+        if kind == "job":
+            return Topic(text, "read-jobs", (groups.JOBS,), lambda: snapshot.job(rest))
+        application, slash, store = rest.partition("/")
+        check_name(application, "application")
+        if kind == "store":
+            check_name(store, "store")
+            heard = (groups.of_application(application), groups.JOBS)
+            return Topic(text, "read-status", heard, lambda: snapshot.store(application, store), application, store)
+        return None if slash else _of_application(kind, text, application)
+    except ConfigError:
+        return None
+
+
+def _plain(kind: str) -> Topic | None:
+    if kind == "overview":
+        return Topic(kind, "read-status", (groups.OVERVIEW,), snapshot.overview)
+    if kind == "restores":
+        return Topic(kind, "read-status", (groups.OVERVIEW,), snapshot.restores)
+    if kind == "jobs":
+        return Topic(kind, "read-jobs", (groups.JOBS,), snapshot.jobs)
+    return None
+
+
+def _of_application(kind: str, text: str, app: str) -> Topic | None:
+    heard = (groups.of_application(app),)
+    if kind == "app":
+        return Topic(text, "read-status", heard, lambda: snapshot.application(app), app)
+    if kind == "lag":
+        return Topic(text, "read-status", heard, lambda: snapshot.lag(app), app)
+    if kind == "restores":
+        return Topic(text, "read-status", (*heard, groups.JOBS), lambda: snapshot.restores(app), app)
+    if kind == "jobs":
+        return Topic(text, "read-jobs", (groups.JOBS,), lambda: snapshot.jobs(app), app)
+    return None

@@ -1,0 +1,149 @@
+"""What is wrong with an application, in words, worst first: the lines at the top of a page. Pure functions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from console.lag import verdicts
+
+if TYPE_CHECKING:
+    from console.observe.board import State
+    from engine.control.status import InstanceStatus
+
+Problem = dict[str, Any]
+
+
+def of_application(state: State) -> list[Problem]:
+    """Return every problem of the application."""
+    found = [*_instances(state), *_lag(state), *_topology(state)]
+    return sorted(found, key=lambda problem: -verdicts.SEVERITY[problem["status"]])
+
+
+def verdict(state: State, problems: list[Problem], *, stale: bool) -> dict[str, str]:
+    """Return the application's verdict: its worst problem, or that there is none. Nothing is OK while nobody observes."""
+    if stale:
+        return {"status": "UNKNOWN", "reason": "Not observed at the moment: what is shown is the last that was known."}
+    if problems:
+        return {"status": problems[0]["status"], "reason": problems[0]["words"]}
+    measuring = sum(row[0] == "UNKNOWN" for row in state.lag.values())
+    if not state.lag or measuring:
+        return {"status": "UNKNOWN", "reason": "Measuring: a verdict needs about ten seconds of samples."}
+    return {"status": "OK", "reason": f"All {len(state.lag):,} partitions keep up."}
+
+
+def instance_verdict(state: State, record: InstanceStatus, *, stale: bool) -> dict[str, str]:
+    """Return the verdict on one instance."""
+    if stale:
+        return {"status": "UNKNOWN", "reason": "Not observed at the moment."}
+    silent = state.unreachable.get(record.instance)
+    if silent:
+        return {"status": "STOP", "reason": f"Unreachable: {silent['reason']}."}
+    if record.state == "failed":
+        return {
+            "status": "STOP",
+            "reason": record.reason
+            or (record.last_error.message if record.last_error else "It failed and gave no reason."),
+        }
+    if record.pressure:
+        first = record.pressure[0]
+        return {"status": "WARN", "reason": f"{first.what} is at {first.used:,} of {first.limit:,}: {first.advice}"}
+    mine = set(record.tasks)
+    places = [
+        ("input", each.topic, each.partition)
+        for task in mine
+        for copy in state.tasks.get(task, [])
+        if copy.instance == record.instance and copy.role == "active"
+        for each in copy.inputs
+    ]
+    found = [
+        (row[0], f"{place[1]}/{place[2]}: {row[1]}") for place in places if (row := state.lag.get(place)) is not None
+    ]
+    if record.state in {"starting", "rebalancing", "stopping"}:
+        return {"status": "OK", "reason": record.reason or f"It is {record.state}."}
+    if not mine:
+        return {"status": "OK", "reason": "It has no tasks: the others have them all."}
+    worst = verdicts.worst(found)
+    return worst if worst["status"] != "OK" else {"status": "OK", "reason": "Its tasks keep up."}
+
+
+def _instances(state: State) -> list[Problem]:
+    found = []
+    running = [name for name in state.instances if name not in state.unreachable]
+    for name, silent in sorted(state.unreachable.items()):
+        tasks = len(state.instances[name].tasks) if name in state.instances else 0
+        moving = f"; {tasks} tasks move to another instance" if tasks and running else ""
+        found.append(
+            _problem(
+                state,
+                "STOP",
+                f"{state.id}: {name} is unreachable: {silent['reason']}{moving}",
+                "application",
+                instance=name,
+            )
+        )
+    for name, record in sorted(state.instances.items()):
+        if name in state.unreachable:
+            continue
+        if record.state == "failed":
+            words = record.reason or (record.last_error.message if record.last_error else "no reason was given")
+            found.append(
+                _problem(state, "STOP", f"{state.id}: {name} has failed: {words}", "application", instance=name)
+            )
+        for each in record.pressure:
+            words = f"{state.id}: {each.what} of {name} is at {each.used:,} of {each.limit:,}: {each.advice}"
+            found.append(_problem(state, "WARN", words, "application", instance=name))
+    if not running:
+        found.append(_problem(state, "STOP", f"{state.id}: no instance is running", "application"))
+    return found
+
+
+def _lag(state: State) -> list[Problem]:
+    """Return one problem for each topic or store, not one for each of its partitions."""
+    places: dict[tuple[str, str], list[tuple[int, tuple[Any, ...]]]] = {}
+    for (kind, name, partition), row in state.lag.items():
+        if row[0] in {"WARN", "STALL", "STOP"}:
+            places.setdefault((kind, name), []).append((partition, row))
+    found = []
+    for (kind, name), rows in sorted(places.items()):
+        status, reason = max(((row[0], row[1]) for _, row in rows), key=lambda each: verdicts.SEVERITY[each[0]])
+        if kind == "input" and status == "WARN":
+            words = f"{state.id} is falling behind on {name}: {_falling(state, name, rows)}"
+        else:
+            where = f"{name}/{rows[0][0]}" if len(rows) == 1 else f"{len(rows)} partitions of {name}"
+            words = f"{state.id}, {where}: {reason[0].lower()}{reason[1:].rstrip('.')}"
+        found.append(_problem(state, status, words, "lag", store=name if kind == "store" else None))
+    return found
+
+
+def _falling(state: State, topic: str, rows: list[tuple[int, tuple[Any, ...]]]) -> str:
+    partitions = {partition for partition, _ in rows}
+    lag = sum(
+        each.lag or 0
+        for copies in state.tasks.values()
+        for copy in copies
+        if copy.role == "active" and copy.instance not in state.unreachable
+        for each in copy.inputs
+        if each.topic == topic and each.partition in partitions
+    )
+    rate = sum(row[2] or 0.0 for _, row in rows)
+    return f"{lag:,} records, {rate:+,.0f}/s, never at this rate"
+
+
+def _topology(state: State) -> list[Problem]:
+    hashes = {record.topology_hash for name, record in state.instances.items() if name not in state.unreachable}
+    if len(hashes) < 2:  # noqa: PLR2004 - two opinions are a disagreement
+        return []
+    return [_problem(state, "WARN", f"{state.id}: its instances run {len(hashes)} different topologies", "application")]
+
+
+def _problem(
+    state: State, status: str, words: str, page: str, *, instance: str | None = None, store: str | None = None
+) -> Problem:
+    return {
+        "status": status,
+        "application": state.id,
+        "instance": instance,
+        "store": store,
+        "words": words,
+        "page": page,
+    }

@@ -1,0 +1,470 @@
+"""Snapshots: the dictionaries that pages, sockets and the API are made of. Their shapes are in docs/snapshots.md.
+
+Synchronous, read-only, callable from any thread; live values come from the board (Redis), history from the database.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from console.lag import history, verdicts
+from console.models import Application
+from console.observe import problems, recorded, store_shapes
+from console.observe.board import reader
+from console.observe.store_shapes import table
+
+if TYPE_CHECKING:
+    from console.observe.board import Board, State
+    from engine.control.status import InstanceStatus, StoreStatus
+
+Snapshot = dict[str, Any]
+
+_RUNNING_JOBS = ("queued", "running", "cancelling")
+
+
+def rows(compact: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    """Unfold a table into dictionaries."""
+    return [dict(zip(compact["columns"], row, strict=True)) for row in compact["rows"]]
+
+
+def overview() -> Snapshot:
+    """Return all applications in short."""
+    board = reader.read()
+    stale = board.observer["stale"]
+    applications = []
+    wrong: list[dict[str, Any]] = []
+    for state in board.applications.values():
+        found = problems.of_application(state)
+        wrong += found
+        applications.append(_card(state, problems.verdict(state, found, stale=stale)))
+    running = recorded.count_jobs("running") + recorded.count_jobs("cancelling")
+    return _snapshot(
+        board,
+        totals={
+            "applications": len(applications),
+            "stores": sum(len(each["stores"]) for each in applications),
+            "partitions": sum(each["partitions"] for each in applications),
+            "instances": sum(each["instances"]["total"] for each in applications),
+            "unreachable": sum(each["instances"]["unreachable"] for each in applications),
+            "restoring": sum(store["restoring"] for each in applications for store in each["stores"]),
+            "jobs_running": running,
+        },
+        problems=sorted(wrong, key=lambda problem: -verdicts.SEVERITY[problem["status"]]),
+        applications=applications,
+    )
+
+
+def application(app: str) -> Snapshot | None:
+    """Return one application: instances, tasks, stores, topology and what happened."""
+    board = reader.read()
+    state = board.applications.get(app)
+    if state is None:
+        return None
+    stale = board.observer["stale"]
+    found = problems.of_application(state)
+    seen = Application.objects.filter(id=app).first()
+    return _snapshot(
+        board,
+        id=app,
+        first_seen=int(seen.first_seen.timestamp() * 1000) if seen else None,
+        verdict=problems.verdict(state, found, stale=stale),
+        problems=found,
+        lag=_lag_total(state),
+        rates=_rates(state),
+        instances=[_instance(state, record, stale=stale) for _, record in sorted(state.instances.items())],
+        tasks=_tasks(state),
+        matrix=table(
+            ["task", "instance", "role", "state"],
+            (
+                [copy.task, copy.instance, copy.role, "moving" if copy.instance in state.unreachable else copy.state]
+                for _, copies in sorted(state.tasks.items(), key=lambda each: _task_order(each[0]))
+                for copy in sorted(copies, key=lambda copy: copy.instance)
+            ),
+        ),
+        stores=[store_shapes.summary(state, store) for store in store_shapes.store_names(state)],
+        topology={"hash": state.topology.hash, "description": state.topology.description} if state.topology else None,
+        topology_hashes=sorted({record.topology_hash for record in state.instances.values()}),
+        rebalances=recorded.events(app, event="rebalance"),
+        events=recorded.events(app),
+        ownership=recorded.ownership(app),
+    )
+
+
+def store(app: str, store: str) -> Snapshot | None:
+    """Return one store with each copy of each of its partitions."""
+    board = reader.read()
+    state = board.applications.get(app)
+    if state is None or store not in store_shapes.store_names(state):
+        return None
+    described = store_shapes.description(state, store) or {}
+    short = store_shapes.summary(state, store)
+    findings = [
+        (row[0], f"{partition}: {row[1]}")
+        for (kind, name, partition), row in state.lag.items()
+        if (kind, name) == ("store", store)
+    ]
+    if any(cell[3] == "moving" for cell in short["strip"]["cells"]):
+        findings.append(("WARN", "Some partitions are moving to another instance."))
+    verdict = verdicts.worst(findings)
+    if board.observer["stale"]:
+        verdict = {
+            "status": "UNKNOWN",
+            "reason": "Not observed at the moment: what is shown is the last that was known.",
+        }
+    elif verdict["status"] == "OK":
+        verdict["reason"] = "All partitions keep up."
+    return _snapshot(
+        board,
+        **short,
+        application=app,
+        store=store,
+        verdict=verdict,
+        **{
+            key: described.get(key)
+            for key in ("key_serde", "value_serde", "changelog", "caching", "window_ms", "retention_ms", "sub_topology")
+        },
+        positions=_positions(state, store),
+        jobs=recorded.jobs(app, store=store, in_states=_RUNNING_JOBS),
+        restores=recorded.restores(app, store=store, limit=20),
+    )
+
+
+def restores(app: str | None = None) -> Snapshot:
+    """Return running restores (live) and ended ones (recorded)."""
+    board = reader.read()
+    running = [
+        _restore(state, record)
+        for state in board.applications.values()
+        if app in {None, state.id}
+        for partitions in state.stores.values()
+        for copies in partitions.values()
+        for record in copies
+        if record.phase != "done" and record.instance not in state.unreachable
+    ]
+    running.sort(key=lambda each: (each["application"], each["store"], each["partition"], each["instance"]))
+    return _snapshot(
+        board,
+        running=running,
+        history=[each for each in recorded.restores(app, limit=100) if each["outcome"] != "running"],
+        jobs=recorded.jobs(app, kind="rebuild", in_states=_RUNNING_JOBS),
+    )
+
+
+def lag(app: str) -> Snapshot | None:
+    """Return the lag of each input and store partition."""
+    board = reader.read()
+    state = board.applications.get(app)
+    if state is None:
+        return None
+    found = problems.of_application(state)
+    inputs, stores = _input_lag(state), _store_lag(state)
+    return _snapshot(
+        board,
+        id=app,
+        verdict=problems.verdict(state, found, stale=board.observer["stale"]),
+        problems=found,
+        lag=_lag_total(state),
+        inputs=inputs,
+        stores=stores,
+        skew=_skew("input", inputs) + _skew("store", stores),
+    )
+
+
+def lag_history(app: str, kind: str, name: str, since_ms: int, until_ms: int, points: int = 300) -> Snapshot:
+    """Return the recorded lag of a topic (``kind="input"``) or store (``"store"``) as columns for a chart."""
+    return history.read(app, kind, name, since_ms, until_ms, points)
+
+
+def jobs(app: str | None = None) -> Snapshot:
+    """Return the newest jobs."""
+    return _snapshot(reader.read(), jobs=recorded.jobs(app), counts=recorded.job_counts(app))
+
+
+def job(job_id: str) -> Snapshot | None:
+    """Return one job."""
+    found = recorded.job(job_id)
+    return None if found is None else _snapshot(reader.read(), **found)
+
+
+def _snapshot(board: Board, **data: Any) -> Snapshot:
+    return {"at": time.time_ns() // 1_000_000, "observer": board.observer, **data}
+
+
+def _card(state: State, verdict: dict[str, str]) -> dict[str, Any]:
+    stores = [store_shapes.summary(state, store) for store in store_shapes.store_names(state)]
+    running = [record for name, record in state.instances.items() if name not in state.unreachable]
+    return {
+        "id": state.id,
+        "verdict": verdict,
+        "instances": {
+            "total": len(state.instances),
+            "running": sum(record.state == "running" for record in running),
+            "unreachable": len(state.instances) - len(running),
+        },
+        "tasks": len(_known_tasks(state)),
+        "partitions": sum(store["partitions"] for store in stores),
+        "rates": _rates(state),
+        "lag": _lag_total(state),
+        "pressure": [
+            {"instance": record.instance, **msgspec.to_builtins(each)} for record in running for each in record.pressure
+        ],
+        "stores": stores,
+    }
+
+
+def _rates(state: State) -> dict[str, Any]:
+    running = [record.rates for name, record in state.instances.items() if name not in state.unreachable]
+    return {
+        "in_per_second": round(sum(rates.in_per_second for rates in running), 1) if running else None,
+        "commit_ms_p99": max(
+            (rates.commit_ms_p99 for rates in running if rates.commit_ms_p99 is not None), default=None
+        ),
+        "busy_ratio": max((rates.busy_ratio for rates in running if rates.busy_ratio is not None), default=None),
+        "history": state.rates,
+    }
+
+
+def _lag_total(state: State) -> dict[str, Any]:
+    """Return the application's input lag: the sum, how fast it changes, and when the slowest partition is done."""
+    inputs = [
+        each for copies in state.tasks.values() for copy in copies if copy.role == "active" for each in copy.inputs
+    ]
+    findings = [row for (kind, _, _), row in state.lag.items() if kind == "input"]
+    known_rates = [row[2] for row in findings if row[2] is not None]
+    times = [each.lag_ms for each in inputs if each.lag_ms is not None]
+    return {
+        "total": store_shapes.total(each.lag for each in inputs),
+        "rate_per_second": round(sum(known_rates), 1) if known_rates else None,
+        "eta": verdicts.slowest(row[3] for row in findings),  # type: ignore[misc]
+        "lag_ms": max(times) if times else None,
+    }
+
+
+def _instance(state: State, record: InstanceStatus, *, stale: bool) -> dict[str, Any]:
+    silent = state.unreachable.get(record.instance)
+    found: dict[str, Any] = msgspec.to_builtins(record)
+    for key in ("kind", "v", "application", "sequence"):
+        found.pop(key, None)
+    return {
+        **found,
+        "name": record.instance,
+        "state": "unreachable" if silent else record.state,
+        "reason": silent["reason"] if silent else record.reason,
+        "unreachable_since": silent["since"] if silent else None,
+        "age_ms": max(time.time_ns() // 1_000_000 - record.at, 0),
+        "verdict": problems.instance_verdict(state, record, stale=stale),
+        "standby_tasks": sorted(
+            (
+                task
+                for task, copies in state.tasks.items()
+                for copy in copies
+                if copy.instance == record.instance and copy.role == "standby"
+            ),
+            key=_task_order,
+        ),
+    }
+
+
+def _known_tasks(state: State) -> list[str]:
+    """Return all tasks, also those that nobody runs at the moment."""
+    known = set(state.tasks) | set(state.owners)
+    for sub in store_shapes.sub_topologies(state):
+        count = sub.get("partitions")
+        if isinstance(count, int) and 0 < count <= 100_000:  # noqa: PLR2004 - the bound of store_shapes, for the same reason
+            known |= {f"{sub.get('id')}_{partition}" for partition in range(count)}
+    return sorted(known, key=_task_order)
+
+
+def _task_order(task: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in task.split("_") if part.isdecimal())
+
+
+def _tasks(state: State) -> dict[str, list[Any]]:
+    found = []
+    anyone = any(name not in state.unreachable for name in state.instances)
+    for task in _known_tasks(state):
+        copies = state.tasks.get(task, [])
+        owner = store_shapes.owner(copies, state.unreachable)
+        last = owner or max((copy for copy in copies if copy.role != "standby"), key=lambda copy: copy.at, default=None)
+        sub, _, partition = task.partition("_")
+        standbys = [[copy.instance, copy.state] for copy in copies if copy.role == "standby"]
+        gone = "moving" if anyone else "unassigned"
+        times = [each.lag_ms for each in last.inputs if each.lag_ms is not None] if last else []
+        rates = [each.rate_per_second for each in owner.inputs if each.rate_per_second is not None] if owner else []
+        found.append(
+            [
+                task,
+                int(sub) if sub.isdecimal() else None,
+                int(partition) if partition.isdecimal() else None,
+                owner.instance if owner else None,
+                last.instance if last else state.owners.get(task),
+                owner.state if owner else gone,
+                owner.reason if owner else None,
+                store_shapes.total(each.lag for each in last.inputs) if last else None,
+                max(times) if times else None,
+                round(sum(rates), 1) if rates else None,
+                last.stream_time if last else None,
+                standbys,
+            ]
+        )
+    columns = "task sub_topology partition instance last_instance state reason lag lag_ms rate_per_second stream_time standbys"
+    return table(columns.split(), found)
+
+
+def _positions(state: State, store: str) -> dict[str, list[Any]]:
+    columns = (
+        "partition task instance role state phase percent start position end snapshot_end lag rate_per_second eta keys_estimate bytes generation cause "
+        "restored_records written_since_start restore_started_at restore_ended_at at verdict reason"
+    ).split()
+    sub = (store_shapes.description(state, store) or {}).get("sub_topology")
+    found = []
+    for partition, copies in sorted(store_shapes.all_partitions(state, store).items()):
+        serving = store_shapes.primary(copies, state.unreachable)
+        finding = state.lag.get(("store", store, partition), ("UNKNOWN", "The lag is not known yet.", None, None))
+        if serving is None:
+            # A row for what is on its way: rows never vanish.
+            task = f"{sub}_{partition}" if sub is not None else None
+            found.append([partition, task, None, "active", "moving", *[None] * 18, *finding[:2]])
+        for record in sorted(copies, key=lambda copy: (copy is not serving, copy.role, copy.instance)):
+            found.append(_position(state, record, finding if record is serving else ("UNKNOWN", "")))
+    return table(columns, found)
+
+
+def _position(state: State, record: StoreStatus, finding: tuple[Any, ...]) -> list[Any]:
+    return [
+        record.partition,
+        record.task,
+        record.instance,
+        record.role,
+        store_shapes.partition_state(record, state),
+        record.phase,
+        store_shapes.percent(record),
+        record.start,
+        record.position,
+        record.end,
+        record.snapshot_end,
+        record.lag,
+        record.rate_per_second,
+        store_shapes.restore_eta(record),
+        record.keys_estimate,
+        record.bytes,
+        record.generation,
+        record.cause,
+        record.restored_records,
+        record.written_since_start,
+        record.restore_started_at,
+        record.restore_ended_at,
+        record.at,
+        finding[0],
+        finding[1],
+    ]
+
+
+def _restore(state: State, record: StoreStatus) -> dict[str, Any]:
+    now_ms = time.time_ns() // 1_000_000
+    return {
+        "id": None,
+        "application": state.id,
+        **{
+            key: getattr(record, key)
+            for key in (
+                "store",
+                "task",
+                "partition",
+                "instance",
+                "role",
+                "cause",
+                "phase",
+                "start",
+                "position",
+                "snapshot_end",
+                "end",
+            )
+        },
+        "outcome": "running",
+        "started_at": record.restore_started_at,
+        "ended_at": None,
+        "duration_ms": max(now_ms - record.restore_started_at, 0) if record.restore_started_at is not None else None,
+        "percent": store_shapes.percent(record),
+        "records": record.restored_records,
+        "rate_per_second": record.rate_per_second,
+        "eta": store_shapes.restore_eta(record),
+        "written_since_start": record.written_since_start,
+    }
+
+
+def _input_lag(state: State) -> dict[str, list[Any]]:
+    columns = "topic partition task instance position committed begin end lag lag_ms rate_per_second lag_per_second eta verdict reason".split()
+    found = []
+    for copies in state.tasks.values():
+        active = [copy for copy in copies if copy.role == "active"]
+        copy = store_shapes.owner(active, state.unreachable) or max(active, key=lambda each: each.at, default=None)
+        for each in copy.inputs if copy else ():
+            verdict, reason, rate, eta = state.lag.get(
+                ("input", each.topic, each.partition), ("UNKNOWN", "The lag is not known yet.", None, None)
+            )
+            measured = [
+                each.position,
+                each.committed,
+                each.begin,
+                each.end,
+                each.lag,
+                each.lag_ms,
+                each.rate_per_second,
+            ]
+            found.append([each.topic, each.partition, copy.task, copy.instance, *measured, rate, eta, verdict, reason])  # type: ignore[union-attr]
+    return table(columns, sorted(found, key=lambda row: (row[0], row[1])))
+
+
+def _store_lag(state: State) -> dict[str, list[Any]]:
+    columns = "store partition task instance role position end lag lag_per_second eta verdict reason".split()
+    found = []
+    for name in sorted(state.stores):
+        for partition, copies in sorted(state.stores[name].items()):
+            serving = store_shapes.primary(copies, state.unreachable)
+            for copy in sorted(copies, key=lambda each: (each is not serving, each.instance)):
+                unknown = ("UNKNOWN", "", None, None)
+                verdict, reason, rate, eta = (
+                    state.lag.get(("store", name, partition), unknown) if copy is serving else unknown
+                )
+                found.append(
+                    [
+                        name,
+                        partition,
+                        copy.task,
+                        copy.instance,
+                        copy.role,
+                        copy.position,
+                        copy.end,
+                        copy.lag,
+                        rate,
+                        eta,
+                        verdict,
+                        reason,
+                    ]
+                )
+    return table(columns, found)
+
+
+def _skew(kind: str, compact: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    """Return, for each topic or store, how far its slowest partition is behind the middle one."""
+    lags: dict[str, list[tuple[int, int]]] = {}
+    for row in rows(compact):
+        if row["lag"] is not None and row.get("role", "active") != "standby":
+            lags.setdefault(row["topic" if kind == "input" else "store"], []).append((row["lag"], row["partition"]))
+    found = []
+    for name, each in sorted(lags.items()):
+        each.sort()
+        found.append(
+            {
+                "kind": kind,
+                "name": name,
+                "slowest": each[-1][1],
+                "lag": each[-1][0],
+                "median_lag": each[len(each) // 2][0],
+            }
+        )
+    return found

@@ -1,4 +1,4 @@
-"""The overview: what is wrong first, in words; then each application with its stores."""
+"""The overview: what is wrong first, in words; then each application with its stores. And the list of all stores."""
 
 from __future__ import annotations
 
@@ -18,63 +18,67 @@ if TYPE_CHECKING:
 def overview(request: HttpRequest) -> HttpResponse:
     """Draw the overview."""
     seen = snapshot.overview()
-    applications = seen["applications"]
-    palette = hues.palette(instance["instance"] for application in applications for instance in application["instances"])
+    palette = palette_of(seen["applications"])
     context = {
-        "cards": [card(application, palette) for application in applications],
+        "cards": [card(application, palette) for application in seen["applications"]],
         "palette": palette,
-        "verdicts": verdicts.ordered([note for application in applications for note in verdicts.lines(application)]),
-        "totals": {
-            "applications": len(applications),
-            "stores": sum(len(application["stores"]) for application in applications),
-            "partitions": sum(len(store["partitions"]) for application in applications for store in application["stores"]),
-            "instances": sum(len(application["instances"]) for application in applications),
-        },
+        "verdicts": verdicts.lines(seen["problems"]),
+        "totals": seen["totals"],
     }
-    return shell.page(request, "pages/overview.html", "overview", seen, context, topic="overview")
+    return shell.page(request, "pages/overview.html", seen, context, section="overview", topic="overview")
+
+
+@requires("read-status")
+def stores(request: HttpRequest) -> HttpResponse:
+    """Draw the list of all stores, or of those whose name contains ``q``; a full name leads straight to the store."""
+    seen = snapshot.overview()
+    palette = palette_of(seen["applications"])
+    wanted = request.GET.get("q", "").strip()
+    rows = [
+        store_row(application["id"], store, palette)
+        for application in seen["applications"]
+        for store in application["stores"]
+        if wanted.lower() in store["name"].lower()
+    ]
+    context = {"rows": rows, "q": wanted, "palette": palette, "known": seen["totals"]["stores"]}
+    return shell.page(request, "pages/stores.html", seen, context, section="stores", topic="overview")
+
+
+def palette_of(applications: list[dict[str, Any]]) -> dict[str, int]:
+    """Return the hue of every instance that a strip of these applications names."""
+    return hues.palette(name for application in applications for store in application["stores"] for name in store["strip"]["instances"])
 
 
 def card(application: dict[str, Any], palette: dict[str, int]) -> dict[str, Any]:
     """Return what an application's card shows."""
-    name = application["id"]
-    instances = application["instances"]
-    answering = sum(1 for instance in instances if instance["state"] == "running")
+    name, counts = application["id"], application["instances"]
+    owners = sorted({owner for store in application["stores"] for owner in store["strip"]["instances"]})
     return {
         "id": name,
         "href": reverse("application", args=[name]),
-        "state": application["state"],
-        "level": verdicts.level_of(application.get("verdict")),
-        "words": (application.get("verdict") or {}).get("reason"),
-        "instances": [
-            {"id": each["instance"], "state": each["state"], "reason": each.get("reason"), "title": f"{each.get('host') or 'host not known'}, pid {each.get('pid') or '–'}"}
-            for each in instances
-        ],
-        "instances_words": f"{answering} of {len(instances)} instances running",
+        "lag_href": reverse("lag-of", args=[name]),
+        "level": verdicts.level(application["verdict"]),
+        "word": verdicts.words(application["verdict"]),
+        "words": application["verdict"]["reason"],
+        "owners": owners,
+        "counts": counts,
         "stores": [store_row(name, store, palette) for store in application["stores"]],
-        "rate": application.get("in_per_second"),
-        "history": application.get("in_per_second_history"),
-        "commit_ms_p99": application.get("commit_ms_p99"),
-        "input_lag": application.get("input_lag"),
+        "rates": application["rates"],
+        "history": [value for _at, value in application["rates"].get("history") or []],
+        "lag": application["lag"],
+        "pressure": application["pressure"],
     }
 
 
 def store_row(application: str, store: dict[str, Any], palette: dict[str, int]) -> dict[str, Any]:
-    """Return what a store's row shows: its strip, and a note on the partition that restores slowest."""
-    href = reverse("store-partitions", args=[application, store["name"]])
-    restoring = [each for each in store["partitions"] if each.get("phase") not in {None, "done"}]
+    """Return what a store's row shows: its strip, and a note on its restore."""
     note = ""
-    if restoring:
-        known = [each["percent"] for each in restoring if each.get("percent") is not None]
-        note = f"restoring {min(known):.0f} %" if len(known) == len(restoring) else "restoring"
-    return {
+    if store["restoring"]:
+        done = store["percent"]
+        note = f"restoring {min(done, 99.9):.0f} %" if done is not None else "restoring"
+    return store | {
         "application": application,
-        "name": store["name"],
         "href": reverse("store", args=[application, store["name"]]),
-        "kind": store.get("kind"),
-        "backend": store.get("backend"),
-        "keys": store.get("keys_estimate"),
-        "bytes": store.get("bytes"),
-        "lag": store.get("lag"),
-        "cells": [strips.cell(each, palette, f"{href}#partition-{each['partition']}") for each in store["partitions"]],
+        "cells": strips.cells(store["strip"], palette, reverse("store-partitions", args=[application, store["name"]])),
         "note": note,
     }

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.http import Http404
 from django.shortcuts import render
 
 from console.access import policy
+from console.observe import snapshot
 from console.pages import verdicts
 
 if TYPE_CHECKING:
@@ -15,21 +17,53 @@ if TYPE_CHECKING:
 LIVE_HEADER = "X-Statehouse-Live"
 
 
+def is_tick(request: HttpRequest) -> bool:
+    """Say whether ``live.js`` asks by itself, so that nothing that costs an engine may be asked on its behalf."""
+    return request.headers.get(LIVE_HEADER) == "tick"
+
+
 def is_live(request: HttpRequest) -> bool:
-    """Say whether ``live.js`` asks for the page's regions only."""
-    return request.headers.get(LIVE_HEADER) == "1"
+    """Say whether a script asks for the page's regions only."""
+    return LIVE_HEADER in request.headers
 
 
-def page(request: HttpRequest, template: str, section: str, snapshot: dict[str, Any], context: dict[str, Any], *, topic: str = "") -> HttpResponse:
-    """Draw a page, or only its regions. ``snapshot`` is the one that the page was made from: its times say how old it is."""
+def page(
+    request: HttpRequest,
+    template: str,
+    seen: dict[str, Any],
+    context: dict[str, Any],
+    *,
+    section: str,
+    topic: str = "",
+    app: str | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    """Draw a page, or only its regions. ``seen`` is the snapshot that the page was made from: its times say how old it is."""
     live = is_live(request)
+    observer = seen.get("observer") or {}
     shared = {
         "base": "live.html" if live else "base.html",
         "section": section,
         "topic": topic,
-        "at": snapshot.get("at"),
-        "observer_at": snapshot.get("observer_at"),
+        "app": app,
+        "at": seen.get("at"),
+        "observer": observer,
         "role": policy.role_of(request.user),
-        "applications": [] if live else verdicts.shell_applications(),
+        "applications": [] if live else rail(),
     }
-    return render(request, template, shared | context)
+    return render(request, template, shared | context, status=status)
+
+
+def rail() -> list[dict[str, Any]]:
+    """Return the applications for the rail and the switcher: id, level and the reason in words."""
+    return [
+        {"id": each["id"], "level": verdicts.level(each["verdict"]), "words": each["verdict"]["reason"] or each["verdict"]["status"]}
+        for each in snapshot.overview()["applications"]
+    ]
+
+
+def found(seen: dict[str, Any] | None, what: str) -> dict[str, Any]:
+    """Return the snapshot, or raise the 404 that names what nobody has reported."""
+    if seen is None:
+        raise Http404(f"Nobody has reported {what}.")
+    return seen

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from django.urls import path
 
-from console.pages import later, overview, session
+from console.pages import application, browse, jobs, lag, new_job, overview, restores, session, store
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
     path("sign-in/", session.sign_in, name="login"),
     path("sign-out/", session.sign_out, name="logout"),
-    path("stores/", later.later, name="stores"),
-    path("restores/", later.later, name="restores"),
-    path("lag/", later.later, name="lag"),
-    path("jobs/", later.later, name="jobs"),
-    path("applications/<str:app>/", later.later, name="application"),
-    path("applications/<str:app>/stores/<str:store>/", later.later, name="store"),
-    path("applications/<str:app>/stores/<str:store>/partitions/", later.later, name="store-partitions"),
+    path("stores/", overview.stores, name="stores"),
+    path("restores/", restores.restores, name="restores"),
+    path("lag/", lag.lag, name="lag"),
+    path("lag/<str:app>/", lag.lag_of, name="lag-of"),
+    path("lag/<str:app>/history/", lag.lag_history, name="lag-history"),
+    path("jobs/", jobs.jobs, name="jobs"),
+    path("jobs/<uuid:job>/", jobs.job, name="job"),
+    path("jobs/<uuid:job>/cancel/", jobs.cancel, name="job-cancel"),
+    path("applications/<str:app>/", application.application, name="application"),
+    path("applications/<str:app>/stores/<str:store>/", browse.browse, name="store"),
+    path("applications/<str:app>/stores/<str:store>/entry/", browse.entry, name="entry"),
+    path("applications/<str:app>/stores/<str:store>/partitions/", store.partitions, name="store-partitions"),
+    path("applications/<str:app>/stores/<str:store>/settings/", store.settings, name="store-settings"),
+    path("applications/<str:app>/stores/<str:store>/<str:kind>/", new_job.new_job, name="new-job"),
 ]

@@ -1,6 +1,6 @@
 """What is wrong, in words, worst first: the lines at the top of a page.
 
-The words themselves are the observer's (``console.observe``); this module only orders them and says where to look.
+The words are the observer's; this module says in which colour they stand and where to look next.
 """
 
 from __future__ import annotations
@@ -9,41 +9,43 @@ from typing import Any
 
 from django.urls import reverse
 
-from console.observe import snapshot
-
-WORST_FIRST = {"bad": 0, "warn": 1, "busy": 2, "ok": 3, "unknown": 4}
-# The observer's levels in the colours that the pages have; a level that is missing here is drawn neutral.
-LEVELS = {"ok": "ok", "warn": "warn", "stall": "bad", "stop": "bad", "bad": "bad", "error": "bad", "unknown": "unknown"}
-LINKS = {"lag": ("lag", "to lag"), "restores": ("restores", "to restores"), "application": ("application", "look")}
+# A status that is missing here is drawn neutral, never green.
+LEVELS = {"OK": "ok", "WARN": "warn", "STALL": "bad", "STOP": "bad"}
+WORDS = {"OK": "OK", "WARN": "warning", "STALL": "stalled", "STOP": "stopped"}
 
 
-def level_of(verdict: dict[str, Any] | None) -> str:
-    """Return ok, warn, bad or unknown."""
-    return LEVELS.get(str((verdict or {}).get("level", "unknown")).lower(), "unknown")
+def level(verdict: dict[str, Any] | str | None) -> str:
+    """Return ok, warn, bad or unknown for a verdict or its status."""
+    status = verdict.get("status") if isinstance(verdict, dict) else verdict
+    return LEVELS.get(status or "", "unknown")
 
 
-def lines(application: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the notes of one application: its subject, the words, and a link to where they can be understood."""
-    notes = []
-    for verdict in application.get("verdicts", []):
-        level = level_of(verdict)
-        if level not in {"warn", "bad"}:
-            continue
-        name, link = LINKS.get(verdict.get("about", ""), LINKS["application"])
-        target = reverse(name, args=[application["id"]] if name == "application" else [])
-        notes.append({"level": level, "subject": application["id"], "words": verdict.get("reason", ""), "href": target, "link": link})
-    return notes
+def words(verdict: dict[str, Any] | str | None) -> str:
+    """Return a verdict's status as a word for people."""
+    status = verdict.get("status") if isinstance(verdict, dict) else verdict
+    return WORDS.get(status or "", "measuring")
 
 
-def ordered(notes: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the notes worst first, and otherwise as they came."""
-    return sorted(notes, key=lambda note: WORST_FIRST.get(note["level"], 9))
+def lines(problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the notes of ``snapshot.overview()["problems"]``, each with a link to where it can be understood."""
+    return [{"level": level(each["status"]), "words": each["words"]} | _target(each) for each in problems]
 
 
-def shell_applications() -> list[dict[str, Any]]:
-    """Return the applications for the rail: id, level and the reason in words."""
-    rows = []
-    for application in snapshot.overview()["applications"]:
-        verdict = application.get("verdict") or {}
-        rows.append({"id": application["id"], "level": level_of(verdict), "words": verdict.get("reason") or "not known"})
-    return rows
+def own(verdict: dict[str, Any], href: str = "", link: str = "") -> list[dict[str, Any]]:
+    """Return the note of one verdict, or none when it is well."""
+    if level(verdict) in {"ok", "unknown"}:
+        return []
+    return [{"level": level(verdict), "words": verdict["reason"], "href": href, "link": link}]
+
+
+def _target(problem: dict[str, Any]) -> dict[str, str]:
+    app, store, page = problem.get("application"), problem.get("store"), problem.get("page")
+    if page == "lag" and app:
+        return {"href": reverse("lag-of", args=[app]), "link": "to its lag"}
+    if page == "restores":
+        return {"href": reverse("restores"), "link": "to restores"}
+    if page == "store" and app and store:
+        return {"href": reverse("store-partitions", args=[app, store]), "link": "to the store"}
+    if app:
+        return {"href": reverse("application", args=[app]), "link": "to the application"}
+    return {"href": "", "link": ""}

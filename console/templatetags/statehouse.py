@@ -69,6 +69,18 @@ def span(value: float | None) -> SafeString | str:
     return duration_words(value)
 
 
+@register.filter
+def seconds(value: float | None) -> SafeString | str:
+    """Write a length of time given in seconds."""
+    return span(None if value is None else value * 1000)
+
+
+@register.filter
+def share(value: float | None) -> SafeString | str:
+    """Write a share of 0 to 1 in percent."""
+    return UNKNOWN if value is None else f"{100 * value:.0f} %"
+
+
 def duration_words(ms: float) -> str:
     """Return a length of time with at most two units."""
     if ms < 1000:  # noqa: PLR2004 - milliseconds in a second

@@ -5,10 +5,11 @@ import { refreshTimes } from "./times.js";
 
 /**
  * @param {string} url
+ * @param {"tick" | "query" | "dialog"} purpose a tick leaves out what only the reader may ask for again
  * @returns {Promise<Document>}
  */
-export async function fetchPage(url) {
-  const answer = await fetch(url, { headers: { "X-Statehouse-Live": "1" }, credentials: "same-origin" });
+export async function fetchPage(url, purpose) {
+  const answer = await fetch(url, { headers: { "X-Statehouse-Live": purpose }, credentials: "same-origin" });
   if (answer.redirected && new URL(answer.url).pathname !== new URL(url, location.href).pathname) {
     location.reload(); // the session has ended: the reload leads to the sign-in page
   }
@@ -32,5 +33,5 @@ export function applyRegions(page, within = document) {
 
 /** Refreshes all regions of this page. */
 export async function refreshRegions() {
-  applyRegions(await fetchPage(location.href));
+  applyRegions(await fetchPage(location.href, "tick"));
 }

@@ -1,5 +1,7 @@
 // What every page has: the theme switch, menus that close, Ctrl-K, times that move, strips that are maps.
 import { keepTimesMoving } from "./times.js";
+import "./copy.js";
+import "./dialog.js";
 import { drawMaps } from "./strip-map.js";
 
 /** @param {"light" | "dark" | ""} choice empty = as the system */

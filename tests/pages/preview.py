@@ -13,13 +13,35 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
+from tests.pages.sample_jobs import RUNNING
 from tests.pages.site import PASSWORD, USER
 
 SHOTS = Path("/tmp/shots")  # noqa: S108 (for a person's eyes, on a development machine)
 PORT = 8123
 BASE = f"http://127.0.0.1:{PORT}"
 ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-PAGES = {"sign-in": "/sign-in/", "overview": "/"}
+STORE = "/applications/flights/stores/departures-by-carrier/"
+WINDOWS = "/applications/flights/stores/delay-by-hour/"
+PAGES = {
+    "sign-in": "/sign-in/",
+    "overview": "/",
+    "stores": "/stores/",
+    "application": "/applications/flights/",
+    "browse": STORE,
+    "browse-window": f"{WINDOWS}?by=key&key=JFK",
+    "browse-nothing": f"{STORE}?by=key&key=ZZ",
+    "browse-bad": f"{STORE}?by=key&key=UA&key_format=int64",
+    "partitions": f"{WINDOWS}partitions/",
+    "settings": f"{WINDOWS}settings/",
+    "entry": f"{WINDOWS}entry/?partition=1&key=JFK&window_from=1357020000000&window_to=1357020000000",
+    "rebuild": f"{WINDOWS}rebuild/?partition=3&partition=1&dry_run=1&why=checksum+warning",
+    "restores": "/restores/",
+    "lag": "/lag/slow-lane/",
+    "lag-calm": "/lag/flights/",
+    "jobs": "/jobs/",
+    "job": f"/jobs/{RUNNING}/",
+    "not-found": "/nothing/",
+}
 
 
 def main(wanted: list[str]) -> None:

@@ -1,4 +1,7 @@
-"""Sample data in the shape of ``console.observe.snapshot`` (docs/snapshots.md): two applications, one of them behind."""
+"""Sample data in the shapes of docs/snapshots.md: two applications, one of them behind.
+
+``install`` puts it where the pages look: ``console.observe.snapshot``, ``console.browse.entries``, ``console.jobs``.
+"""
 
 from __future__ import annotations
 
@@ -8,80 +11,237 @@ import time
 import types
 from typing import Any
 
-ENGINES = ("engine-1", "engine-2")
+from tests.pages import sample_browse, sample_jobs
+from tests.pages.sample_topology import TOPOLOGY
+
+ENGINES = ["engine-1", "engine-2"]
+POSITION_COLUMNS = (
+    "partition task instance role state phase percent start position end snapshot_end lag rate_per_second eta keys_estimate bytes generation cause "
+    "restored_records written_since_start restore_started_at restore_ended_at at verdict reason"
+).split()
+INPUT_COLUMNS = "topic partition task instance position committed begin end lag lag_ms rate_per_second lag_per_second eta verdict reason".split()
+STORE_LAG_COLUMNS = "store partition task instance role position end lag lag_per_second eta verdict reason".split()
+TASK_COLUMNS = "task sub_topology partition instance state reason lag lag_ms rate_per_second stream_time standbys".split()
+scene: dict[str, Any] = {}
 
 
 def now() -> int:
     return int(time.time() * 1000)
 
 
-def partition(number: int, owner: str | None, **more: Any) -> dict[str, Any]:
-    end = 420_000 + number * 1_700
+def progress() -> float:
+    return 40 + (time.time() * 1.3) % 59
+
+
+def lost() -> bool:
+    return scene.get("name") == "lost"
+
+
+def observer() -> dict[str, Any]:
+    age = scene.get("age_ms", 0) + 200
+    stale = age > 5000
+    return {"at": now() - age, "stale": stale, "position": 88_120, "problem": "Redis does not answer at 127.0.0.1:6379." if stale else None, "skipped": 0}
+
+
+def framed(**data: Any) -> dict[str, Any]:
+    return {"at": now(), "observer": observer()} | data
+
+
+def verdict(status: str, reason: str) -> dict[str, str]:
+    return {"status": status, "reason": reason}
+
+
+def store(name: str, kind: str, keys: int | None, size: int | None, cells: list[list[Any]], **more: Any) -> dict[str, Any]:
+    restoring = [cell for cell in cells if cell[3] == "restoring"]
     return {
-        "partition": number, "task": f"1_{number}", "owner": owner, "role": "active", "state": "running", "phase": "done",
-        "percent": 100.0, "position": end, "end": end, "lag": 0, "keys_estimate": 4, "bytes": 2_020, "standbys": [],
-        "stalled": False, "reason": None, "generation": "g00000001", "changelog": "flights-departures-by-carrier-changelog",
+        "name": name, "kind": kind, "backend": "rocksdb", "keys_estimate": keys, "bytes": size, "lag": 0, "partitions": len(cells), "restoring": len(restoring),
+        "percent": min((cell[2] for cell in restoring), default=None), "eta": 18.0 if restoring else None, "strip": {"instances": ENGINES, "cells": cells},
     } | more  # fmt: skip
 
 
-def stores(scene: dict[str, Any]) -> list[dict[str, Any]]:
-    scene["tick"] += 1
-    done = 60 + (scene["tick"] * 1.7) % 39
-    hours = [partition(number, ENGINES[number % 2]) for number in range(4)]
-    hours[3] |= {"phase": "applying", "percent": done, "lag": 118_000, "state": "restoring", "cause": "new owner"}
-    if scene["name"] == "lost":
-        hours[1] |= {"state": "unreachable", "reason": "engine-2 has not reported for 3 s"}
-        hours[3] |= {"state": "moving", "phase": "done", "owner": "engine-1"}
+def flights_stores() -> list[dict[str, Any]]:
+    plain = [[number, number % 2, 100, "running", 1] for number in range(4)]
+    hours = [cell.copy() for cell in plain]
+    hours[3] = [3, 0, None, "moving", 0] if lost() else [3, 1, progress(), "restoring", 0]
+    if lost():
+        hours[1] = [1, 1, 100, "unreachable", 0]
     return [
-        {"name": "departures-by-carrier", "kind": "key-value", "backend": "rocksdb", "keys_estimate": 16, "bytes": 8_080, "lag": 0,
-         "partitions": [partition(number, ENGINES[number % 2]) for number in range(4)]},
-        {"name": "delay-by-hour", "kind": "window", "backend": "rocksdb", "keys_estimate": 26_115, "bytes": 4_206_000, "lag": 118_000, "partitions": hours},
-        {"name": "seats-by-destination", "kind": "key-value", "backend": "rocksdb", "keys_estimate": 105, "bytes": 21_400, "lag": 0,
-         "partitions": [partition(number, ENGINES[(number + 1) % 2]) for number in range(4)]},
-        {"name": "planes", "kind": "key-value", "backend": "memory", "keys_estimate": 3_322, "bytes": None, "lag": 12,
-         "partitions": [partition(number, ENGINES[number % 2], **({"role": "standby"} if number == 2 else {})) for number in range(4)]},
+        store("departures-by-carrier", "key-value", 16, 8_080, plain),
+        store("delay-by-hour", "window", 26_115, 4_206_000, hours, lag=118_000),
+        store("seats-by-destination", "key-value", 105, 21_400, [[number, (number + 1) % 2, 100, "running", 0] for number in range(4)]),
+        store("planes", "key-value", 3_322, None, [[0, 0, 100, "running", 0], [1, 1, 100, "running", 0], [2, None, None, "moving", 0], [3, 1, 99.4, "running", 0]], backend="memory", lag=12),
     ]  # fmt: skip
+
+
+def slow_stores() -> list[dict[str, Any]]:
+    cells = [[0, 0, 100, "running", 0], [1, 0, 100, "running", 0], [2, 0, 80, "stalled", 0], [3, None, None, "suspended", 0]]
+    return [store("routes", "key-value", 2_210, 310_000, cells) | {"strip": {"instances": ["slow-1"], "cells": cells}}]
+
+
+def rates(per_second: float) -> dict[str, Any]:
+    points = [[now() - (60 - step) * 4000, per_second * (1 + 0.2 * math.sin((time.time() // 1 + step) / 5))] for step in range(60)]
+    return {"in_per_second": points[-1][1], "commit_ms_p99": 102.0, "busy_ratio": 0.41, "history": points}
+
+
+CALM = {"total": 0, "rate_per_second": 0.0, "eta": 0.0, "lag_ms": 0}
+BEHIND = {"total": 41_200, "rate_per_second": 380.0, "eta": "never", "lag_ms": 311_000}
+
+
+def overview() -> dict[str, Any]:
+    if scene.get("name") == "empty":
+        return framed(totals=dict.fromkeys(("applications", "stores", "partitions", "instances", "unreachable", "restoring", "jobs_running"), 0), problems=[], applications=[])
+    flights = {
+        "id": "flights", "verdict": verdict("OK", "1 of 16 partitions is restoring"), "instances": {"total": 2, "running": 2, "unreachable": 0}, "tasks": 8, "partitions": 16,
+        "rates": rates(12_400), "lag": CALM, "pressure": [], "stores": flights_stores(),
+    }  # fmt: skip
+    slow = {
+        "id": "slow-lane", "verdict": verdict("WARN", "falling behind: 41,200 records, +380/s, never at this rate"), "instances": {"total": 1, "running": 1, "unreachable": 0},
+        "tasks": 4, "partitions": 4, "rates": rates(120), "lag": BEHIND, "pressure": [], "stores": slow_stores(),
+    }  # fmt: skip
+    problems = [{"status": "WARN", "application": "slow-lane", "instance": None, "store": None, "words": "slow-lane is falling behind: 41,200 records, +380/s, never at this rate", "page": "lag"}]
+    if lost():
+        flights |= {"verdict": verdict("STOP", "engine-2 has not reported for 3 s"), "instances": {"total": 2, "running": 1, "unreachable": 1}}
+        problems.insert(0, {"status": "STOP", "application": "flights", "instance": "engine-2", "store": None, "words": "flights: engine-2 is unreachable, no report for 3 s; 4 tasks are moving", "page": "application"})
+    totals = {"applications": 2, "stores": 5, "partitions": 20, "instances": 3, "unreachable": int(lost()), "restoring": 1, "jobs_running": 1}
+    return framed(totals=totals, problems=problems, applications=[flights, slow])
 
 
 def instance(name: str, **more: Any) -> dict[str, Any]:
     return {
-        "instance": name, "state": "running", "reason": None, "host": "brick", "pid": 41_203 + int(name[-1]), "address": f"http://127.0.0.1:90{name[-1]}1",
-        "guarantee": "exactly_once_v2", "started_at": now() - 4_000_000, "tasks": ["0_0", "1_0", "1_2"],
+        "name": name, "incarnation": 1, "state": "running", "reason": None, "verdict": verdict("OK", ""), "at": now() - 300, "age_ms": 300, "host": "brick", "pid": 41_203 + int(name[-1]),
+        "address": f"http://127.0.0.1:90{name[-1]}1", "guarantee": "exactly_once_v2", "started_at": now() - 4_000_000, "topology_hash": "6f1c…", "member_id": "m", "group_generation": 7,
+        "tasks": ["0_0", "0_2", "1_0", "1_2"] if name[-1] == "1" else ["0_1", "0_3", "1_1", "1_3"], "standby_tasks": ["1_1"] if name[-1] == "1" else ["1_0"],
         "rates": {"in_per_second": 6_200.0, "processed_total": 168_388, "commits_total": 4_012, "commit_ms_p50": 41.0, "commit_ms_p99": 102.0, "busy_ratio": 0.41},
         "counters": {"skipped_total": 3, "dead_lettered_total": 0, "dropped_total": 12, "query_total": 812},
-        "memory": {"rss_bytes": 212_000_000, "block_cache_bytes": 41_000_000, "block_cache_limit_bytes": 64_000_000, "memtable_bytes": 9_000_000,
-                   "memtable_limit_bytes": 32_000_000, "uncommitted_bytes": 120_000, "in_memory_bytes": 4_000_000, "in_memory_limit_bytes": None},
-        "disk": {"state_dir_bytes": 5_300_000, "free_bytes": 81_000_000_000}, "pressure": [], "last_error": None, "at": now() - 300,
+        "memory": {"rss_bytes": 212_000_000, "block_cache_bytes": 41_000_000, "block_cache_limit_bytes": 64_000_000, "memtable_bytes": 9_000_000, "memtable_limit_bytes": 32_000_000,
+                   "uncommitted_bytes": 120_000, "in_memory_bytes": 4_000_000, "in_memory_limit_bytes": None},
+        "disk": {"state_dir_bytes": 5_300_000, "free_bytes": 81_000_000_000}, "pressure": [], "last_error": None, "record_ms": 0.8,
     } | more  # fmt: skip
 
 
-def overview(scene: dict[str, Any]) -> dict[str, Any]:
-    wave = [12_400 + 2_600 * math.sin((scene["tick"] + step) / 4) for step in range(40)]
-    lost = scene["name"] == "lost"
-    flights = {
-        "id": "flights", "state": "running", "verdict": {"level": "warn", "reason": "1 of 16 store partitions is restoring"},
-        "verdicts": [], "instances": [instance("engine-1"), instance("engine-2", **({"state": "unreachable", "reason": "no report for 3 s"} if lost else {}))],
-        "stores": stores(scene), "in_per_second": wave[-1], "in_per_second_history": wave, "commit_ms_p99": 102.0, "input_lag": 0,
-    }  # fmt: skip
-    if lost:
-        flights["verdict"] = {"level": "bad", "reason": "engine-2 is unreachable"}
-        flights["verdicts"] = [{"level": "bad", "reason": "has lost engine-2: no report for 3 s; its 6 tasks are moving to engine-1.", "about": "application"}]
-    slow = {
-        "id": "slow-lane", "state": "running", "verdict": {"level": "warn", "reason": "falling behind"},
-        "verdicts": [{"level": "warn", "reason": "is falling behind: 41,200 records, +380/s, never at this rate.", "about": "lag"}],
-        "instances": [instance("slow-1")],
-        "stores": [{"name": "routes", "kind": "key-value", "backend": "rocksdb", "keys_estimate": 2_210, "bytes": 310_000, "lag": 0,
-                    "partitions": [partition(0, "slow-1"), partition(1, "slow-1"), partition(2, "slow-1", stalled=True, reason="no movement for 40 s while lag > 0", lag=6_100), partition(3, None, percent=None)]}],
-        "in_per_second": 120.0, "in_per_second_history": [120 + 9 * math.sin(step) for step in range(40)], "commit_ms_p99": 88.0, "input_lag": 41_200,
-    }  # fmt: skip
-    return {"at": now(), "observer_at": now() - scene["age_ms"] - 200, "applications": [] if scene["name"] == "empty" else [flights, slow]}
+def application(app: str) -> dict[str, Any] | None:
+    card = next((each for each in overview()["applications"] if each["id"] == app), None)
+    if card is None:
+        return None
+    names = ENGINES if app == "flights" else ["slow-1"]
+    instances = [instance(name) for name in names]
+    tasks, matrix = [], []
+    for sub in (0, 1):
+        for number in range(4):
+            task, owner = f"{sub}_{number}", names[number % len(names)]
+            state = "restoring" if (sub, number) == (1, 3) and app == "flights" else "running"
+            if lost() and owner == "engine-2":
+                tasks.append([task, sub, number, None, "moving", "its owner is gone", None, None, None, None, []])
+                matrix.append([task, owner, "active", "unreachable"])
+                continue
+            tasks.append([task, sub, number, owner, state, None, 0, 0, 1_540.0, 1_357_034_400_000 + number, []])
+            matrix.append([task, owner, "active", state])
+            if app == "flights" and task in {"1_0", "1_1"} and not lost():
+                matrix.append([task, names[1 - number % 2], "standby", "running"])
+    if lost() and app == "flights":
+        instances[1] |= {"state": "unreachable", "reason": "no report for 3 s; its port refuses connections", "age_ms": 3_100, "at": now() - 3_100}
+    else:
+        instances[0]["last_error"] = {"at": now() - 600_000, "message": "_TRANSPORT: 127.0.0.1:9092: disconnected; retried"}
+    events = [
+        {"at": now() - back * 1000, "event": name, "instance": names[-1], "incarnation": 1, "sequence": number, "task": task, "store": kept, "message": words, "data": {}}
+        for number, (back, name, task, kept, words) in enumerate(
+            [(12, "restore-started", "1_3", "delay-by-hour", "from offset 0 to 8,120,004: operator"), (14, "task-assigned", "1_3", None, "by the group, generation 7"),
+             (15, "rebalance", None, None, "engine-2 joined; 4 tasks moved in 1.2 s"), (4_000, "started", None, None, "exactly_once_v2, topology 6f1c")]
+        )
+    ]  # fmt: skip
+    return framed(
+        id=app, first_seen=now() - 90_000_000, verdict=card["verdict"], lag=card["lag"], rates=card["rates"], instances=instances,
+        tasks={"columns": TASK_COLUMNS, "rows": tasks}, matrix={"columns": ["task", "instance", "role", "state"], "rows": matrix}, stores=card["stores"],
+        topology={"hash": TOPOLOGY["hash"], "description": TOPOLOGY}, topology_hashes=[TOPOLOGY["hash"]], rebalances=[events[2]], events=events,
+        ownership=[{"task": "1_3", "instance": names[-1], "role": "active", "since": now() - 14_000, "until": None, "reason": "assigned"}],
+    )  # fmt: skip
 
 
-def install(scene: dict[str, Any]) -> None:
-    """Put the samples where the pages look for the observer's snapshots."""
-    module = types.ModuleType("console.observe.snapshot")
-    module.overview = lambda: overview(scene)  # type: ignore[attr-defined]
-    sys.modules["console.observe.snapshot"] = module
-    import console.observe
+def snapshot_store(app: str, name: str) -> dict[str, Any] | None:
+    found = application(app)
+    kept = next((each for each in found["stores"] if each["name"] == name), None) if found else None
+    if kept is None:
+        return None
+    rows = []
+    for number, owner, fill, state, standbys in kept["strip"]["cells"]:
+        names = kept["strip"]["instances"]
+        restoring = state == "restoring"
+        base = [number, f"1_{number}", names[owner] if owner is not None else None, "active" if owner is not None else None, state, "applying" if restoring else "done" if owner is not None else None,
+                fill, 0, 5_765_202, 8_122_314 if restoring else 5_765_202, 8_120_004, 2_357_112 if restoring else 0 if owner is not None else None, 412_300.0 if restoring else 310.0,
+                18.0 if restoring else None, 6_528, 1_051_500, "g00000001", 'operator: "checksum warning"' if restoring else None, 5_765_202, 2_310,
+                now() - 14_000, None, now() - 300, "STALL" if state == "stalled" else "OK", "no movement for 40 s while lag > 0" if state == "stalled" else None]  # fmt: skip
+        rows.append(base)
+        if standbys:
+            rows.append([*base[:2], names[1 - owner], "standby", "running", "done", 100, *base[7:]])
+    return framed(
+        application=app, **kept, store=name, verdict=verdict("OK", ""), key_serde="string", value_serde="json" if kept["kind"] == "window" else "int64", changelog=f"{app}-{name}-changelog", caching=True,
+        window_ms=3_600_000 if kept["kind"] == "window" else None, retention_ms=86_400_000 if kept["kind"] == "window" else None, sub_topology=1,
+        positions={"columns": POSITION_COLUMNS, "rows": rows}, jobs=[], restores=sample_jobs.restores(now())[1:],
+    )  # fmt: skip
 
-    console.observe.snapshot = module  # type: ignore[attr-defined]
+
+def lag(app: str) -> dict[str, Any] | None:
+    if app not in {"flights", "slow-lane"}:
+        return None
+    behind = app == "slow-lane"
+    inputs, kept = [], []
+    for number in range(4):
+        waiting = 10_300 + 900 * number if behind else 0
+        owner = "slow-1" if behind else ENGINES[number % 2]
+        status, eta, words = ("WARN", "never", "+95/s over 5 min") if behind else ("OK", 0.0, None)
+        inputs.append(["flights", number, f"0_{number}", owner, 84_000 - waiting, 83_900 - waiting, 0, 84_000, waiting, waiting * 8, 30.0, 95.0 if behind else 0.0, eta, status, words])
+        kept.append(["routes" if behind else "delay-by-hour", number, f"1_{number}", owner, "active", 5_000, 5_000, 0, 0.0, 0.0, "OK", None])
+    inputs[3][8:10] = [None, None] if behind else [0, 0]
+    return framed(
+        id=app, verdict=verdict("WARN" if behind else "OK", "falling behind: 41,200 records, +380/s, never at this rate" if behind else "lag is 0"), lag=BEHIND if behind else CALM,
+        inputs={"columns": INPUT_COLUMNS, "rows": inputs}, stores={"columns": STORE_LAG_COLUMNS, "rows": kept},
+        skew=[{"kind": "input", "name": "flights", "slowest": 3, "lag": 13_000, "median_lag": 11_000}] if behind else [],
+    )  # fmt: skip
+
+
+def lag_history(app: str, kind: str, name: str, since_ms: int, until_ms: int, points: int = 300) -> dict[str, Any]:
+    at = list(range(since_ms, until_ms, max(1, (until_ms - since_ms) // points)))
+    behind = app == "slow-lane" and kind == "input"
+    series = [{"partition": number, "lag": [(2_000 + index * (30 + number) if behind else 0) for index in range(len(at))], "lag_ms": [0] * len(at)} for number in range(4)]
+    if behind:
+        series[2]["lag"][40:70] = [None] * 30
+    return {"at": at, "series": series}
+
+
+def rows(table: dict[str, Any]) -> list[dict[str, Any]]:
+    return [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
+
+
+def restores(app: str | None = None) -> dict[str, Any]:
+    del app
+    running, *history = sample_jobs.restores(now(), progress())
+    quiet = scene.get("name") == "empty"
+    return framed(running=[] if quiet else [running], history=[] if quiet else history, jobs=[])
+
+
+def jobs(app: str | None = None) -> dict[str, Any]:
+    del app
+    return framed(jobs=[] if scene.get("name") == "empty" else sample_jobs.jobs(now(), progress()), counts={"running": 1, "succeeded": 1, "failed": 1})
+
+
+def job(identity: str) -> dict[str, Any] | None:
+    found = next((each for each in sample_jobs.jobs(now(), progress()) if each["id"] == str(identity)), None)
+    return framed(**found) if found else None
+
+
+def install(shared: dict[str, Any]) -> None:
+    """Put the samples where the pages look for the observer, the engines and the workers."""
+    global scene  # noqa: PLW0603 (the site steers it)
+    scene = shared
+    module("console.observe", "snapshot", overview=overview, application=application, store=snapshot_store, lag=lag, lag_history=lag_history, rows=rows, restores=restores, jobs=jobs, job=job)
+    sample_browse.install(module, scene)
+    sample_jobs.install(module)
+
+
+def module(package: str, name: str, **members: Any) -> None:
+    """Stand in for one module of the console."""
+    made = types.ModuleType(f"{package}.{name}")
+    vars(made).update(members)
+    sys.modules[f"{package}.{name}"] = made
+    __import__(package)
+    setattr(sys.modules[package], name, made)

@@ -1,0 +1,140 @@
+"""Browsing a store: the query's answer with who gave it, and one entry in full.
+
+Told apart: found, nothing there, not ready (retry), a query that cannot be, and an engine that failed. A partition
+that did not answer stands beside the rows that came, never silently missing.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from django.urls import reverse
+
+from console.access.policy import requires
+from console.browse import entries
+from console.pages import copy_as, query, shell, store, tree
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest, HttpResponse
+
+CELL_CHARACTERS_MAX = 400
+
+
+@requires("browse")
+def browse(request: HttpRequest, app: str, store: str) -> HttpResponse:
+    """Draw the query form and its answer. A live update leaves both alone: it must not run the query again."""
+    seen = store_of(app, store)
+    asked = query.read(request.GET, seen["kind"])
+    context: dict[str, Any] = {"asked": asked, "form": form(asked, seen), "ticking": shell.is_tick(request)}
+    if not context["ticking"]:
+        context |= answer(request, asked, app, store)
+    return store_page(request, "pages/store_browse.html", seen, context)
+
+
+@requires("browse")
+def entry(request: HttpRequest, app: str, store: str) -> HttpResponse:
+    """Draw one entry in full, read again now."""
+    seen = store_of(app, store)
+    asked = query.read(request.GET.dict() | {"by": "key", "limit": "1"}, seen["kind"])
+    context = {"asked": asked} | answer(request, asked, app, store)
+    found = context["rows"][0] if context["rows"] else None
+    if found:
+        whole, cut = tree.lines(found["value"])
+        context |= {"found": found, "lines": whole, "cut": cut, "source": next((each for each in context["sources"] if found["partition"] in each["partitions"]), None)}
+    return shell.page(request, "pages/entry.html", seen, context | {"it": seen, "store": store}, section="stores", app=app)
+
+
+def answer(request: HttpRequest, asked: query.Query, app: str, store: str) -> dict[str, Any]:
+    """Ask the engines, and say how it went: ``outcome`` is found, nothing, partial, bad, not-ready or failed."""
+    nothing: dict[str, Any] = {"rows": [], "sources": [], "more": ""}
+    if asked.problem:
+        return nothing | {"outcome": "bad", "words": asked.problem, "copies": []}
+    copies = copy_as.entries(request, app, store, asked.params, asked.by)
+    try:
+        got = entries.page(app, store, asked.params)
+    except entries.Unavailable as error:
+        outcome = "bad" if error.code == "bad-request" else "not-ready" if error.retryable else "failed"
+        return nothing | {"outcome": outcome, "words": error.words, "code": error.code, "state": error.state, "copies": copies}
+    failed = [each for each in got["sources"] if each.get("error")]
+    rows = [row(each, got["sources"], app, store) for each in got["entries"]]
+    outcome = ("partial" if failed else "found") if rows else ("not-ready" if failed else "nothing")
+    following = request.GET.copy()
+    following["cursor"] = got["cursor"] or ""
+    return {
+        "outcome": outcome,
+        "words": f"{len(failed)} of {len(got['sources'])} partitions did not answer. What they hold is missing here." if failed else "",
+        "rows": rows,
+        "sources": sources(got["sources"]),
+        "more": f"?{following.urlencode()}" if got["cursor"] else "",
+        "copies": copies,
+    }
+
+
+def row(found: dict[str, Any], answered: list[dict[str, Any]], app: str, store: str) -> dict[str, Any]:
+    """Return an entry as a table shows it: cut to a line, with its owner and a link to the whole."""
+    owner = next((each["instance"] for each in answered if each["partition"] == found["partition"]), None)
+    return found | {
+        "key_shown": entries.display(found["key"], CELL_CHARACTERS_MAX),
+        "value_shown": entries.display(found["value"], CELL_CHARACTERS_MAX),
+        "undecodable": found["value"].get("undecodable") if isinstance(found["value"], dict) else None,
+        "owner": owner,
+        "href": f"{reverse('entry', args=[app, store])}?{urlencode(query.address_of(found))}",
+    }
+
+
+def sources(answered: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return who answered, an instance and outcome a line."""
+
+    def line(each: dict[str, Any]) -> tuple[str, str, str]:
+        return each["instance"] or "", each["role"] or "", (each["error"] or {}).get("message", "")
+
+    lines = []
+    for (instance, role, words), group in groupby(sorted(answered, key=line), key=line):
+        members = list(group)
+        lags = [each["lag"] for each in members]
+        lines.append(
+            {
+                "instance": instance,
+                "role": role,
+                "words": words,
+                "partitions": [each["partition"] for each in members],
+                "position": members[0]["position"] if len(members) == 1 else None,
+                "lag": None if None in lags else sum(lags),
+                "error": members[0]["error"],
+            },
+        )
+    return lines
+
+
+def form(asked: query.Query, seen: dict[str, Any]) -> dict[str, Any]:
+    """Return what the form shows for this store's kind."""
+    kind = seen["kind"]
+    ways = query.WAYS.get(kind, query.WAYS["key-value"])
+    shown = list(dict.fromkeys(name for way in ways for name in query.fields_of(way, kind)))
+    return {
+        "ways": [{"name": way, "label": query.LABELS[way], "checked": way == asked.by, "fields": " ".join(query.fields_of(way, kind))} for way in ways],
+        "fields": [{"name": name, "value": asked.written.get(name, ""), "time": name in query.TIMES, "shown": name in query.fields_of(asked.by, kind)} | _TEXTS[name] for name in shown],
+        "formats": query.FORMATS,
+        "format": asked.written.get("key_format", ""),
+        "limits": query.LIMITS,
+        "limit": asked.written.get("limit", str(query.LIMIT)),
+        "partition": asked.written.get("partition", ""),
+        "partitions": [each[0] for each in seen["strip"]["cells"]],
+        "reverse": bool(asked.written.get("reverse")),
+    }
+
+
+_TEXTS: dict[str, dict[str, str]] = {
+    "key": {"label": "Key", "hint": ""},
+    "prefix": {"label": "Keys that begin with", "hint": ""},
+    "from": {"label": "From key", "hint": "inclusive; empty: the first"},
+    "to": {"label": "To key", "hint": "inclusive; empty: the last"},
+    "window_from": {"label": "Windows from (UTC)", "hint": "start of the first window"},
+    "window_to": {"label": "to (UTC)", "hint": "start of the last window"},
+    "session_from": {"label": "Sessions from (UTC)", "hint": ""},
+    "session_to": {"label": "to (UTC)", "hint": ""},
+    "as_of": {"label": "As of (UTC)", "hint": "what was valid then"},
+}
+store_of, store_page = store.find, lambda request, template, seen, context: store.page(request, template, seen, context, tab="browse")

@@ -1,0 +1,63 @@
+"""Jobs: the list, one job with its partitions' progress, and cancelling."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.shortcuts import redirect
+from django.views.decorators.http import require_POST
+
+from console.access import policy
+from console.access.audit import address_of
+from console.access.policy import requires
+from console.jobs import commands
+from console.observe import snapshot
+from console.pages import shell
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest, HttpResponse
+
+ENDED = {"succeeded", "failed", "cancelled"}
+
+
+@requires("read-jobs")
+def jobs(request: HttpRequest) -> HttpResponse:
+    """Draw all jobs, newest first."""
+    seen = snapshot.jobs()
+    return shell.page(request, "pages/jobs.html", seen, {"jobs": seen["jobs"], "counts": seen["counts"]}, section="jobs", topic="jobs")
+
+
+@requires("read-jobs")
+def job(request: HttpRequest, job: UUID) -> HttpResponse:
+    """Draw one job."""
+    seen = shell.found(snapshot.job(str(job)), f"a job {job}")
+    context = {
+        "it": seen,
+        "ended": seen["state"] in ENDED,
+        "parts": parts(seen),
+        "may_cancel": policy.allowed(request.user, "cancel-job", seen["application"], seen["store"]),
+    }
+    return shell.page(request, "pages/job.html", seen, context, section="jobs", topic=f"job:{job}", app=seen["application"])
+
+
+@require_POST
+@requires("cancel-job")
+def cancel(request: HttpRequest, job: UUID) -> HttpResponse:
+    """Cancel a job; what it was already past is said on its page."""
+    try:
+        commands.cancel(request.user, str(job), via="page", address=address_of(request))
+    except commands.Refused as error:
+        messages.error(request, error.words)
+    return redirect("job", job=job)
+
+
+def parts(seen: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return one line a partition: progress while it runs, the result when it has ended."""
+    lines = []
+    for number in seen["partitions"]:
+        progress = seen["progress"].get(str(number)) or {}
+        result = (seen["result"] or {}).get(str(number)) or {}
+        lines.append({"partition": number, "phase": progress.get("phase") or "queued", **progress, "result": result if isinstance(result, dict) else {}})
+    return lines

@@ -1,0 +1,85 @@
+"""Starting a rebuild or a compaction: choose, look at the dry run, then apply.
+
+Nothing is ticked beforehand. The dry run comes with a sealed ticket for exactly what it showed; without that ticket
+nothing can be applied, whatever a script or a stale form sends.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.core import signing
+from django.core.exceptions import PermissionDenied
+from django.http import Http404
+from django.shortcuts import redirect
+
+from console.access import policy
+from console.access.audit import address_of
+from console.access.policy import requires
+from console.jobs import commands, dry_run
+from console.limits import WHY_CHARACTERS_MAX
+from console.pages import hues, shell, store, strips
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest, HttpResponse
+
+KINDS: dict[str, dict[str, Any]] = {
+    "rebuild": {"title": "Rebuild", "does": "Builds a fresh copy of each chosen partition from its changelog, beside the running task, and swaps it in.", "confirm": True},
+    "compact": {"title": "Compact", "does": "Runs RocksDB’s compaction on each chosen partition. Content does not change; size usually does.", "confirm": False},
+}
+SALT = "statehouse.dry-run"
+# A dry run describes a moment: after this it has to be looked at again.
+TICKET_SECONDS_MAX = 600
+
+
+@requires(policy.BY_ARGUMENT)
+def new_job(request: HttpRequest, app: str, store: str, kind: str) -> HttpResponse:
+    """Draw the three steps, or start the job."""
+    if kind not in KINDS:
+        raise Http404(f"There is no action {kind!r}.")
+    policy.demand(request.user, kind, app, store)
+    seen = store_of(app, store)
+    if request.method == "POST":
+        return _apply(request, seen, kind)
+    return _draw(request, seen, kind, request.GET.getlist("partition"), request.GET.get("why", ""), preview="dry_run" in request.GET)
+
+
+def _apply(request: HttpRequest, seen: dict[str, Any], kind: str) -> HttpResponse:
+    """Create the job that the ticket describes."""
+    app, name = seen["application"], seen["store"]
+    chosen, why = request.POST.getlist("partition"), request.POST.get("why", "")
+    try:
+        ticket = signing.loads(request.POST.get("ticket", ""), salt=SALT, max_age=TICKET_SECONDS_MAX)
+    except signing.BadSignature:
+        return _draw(request, seen, kind, chosen, why, problem="The dry run is too old or was not shown. Run it again, then apply.")
+    if ticket["user"] != request.user.pk or [ticket["kind"], ticket["application"], ticket["store"]] != [kind, app, name]:
+        raise PermissionDenied("This dry run was for something else.")
+    if KINDS[kind]["confirm"] and request.POST.get("confirm") != name:
+        return _draw(request, seen, kind, chosen, why, preview=True, problem=f"Type the store’s name, {name}, to confirm.")
+    try:
+        job = commands.create(
+            request.user, kind=kind, application=app, store=name, partitions=ticket["partitions"], why=why[:WHY_CHARACTERS_MAX], via="page", address=address_of(request), arguments={}
+        )
+    except commands.Refused as error:
+        return _draw(request, seen, kind, chosen, why, preview=True, problem=error.words)
+    return redirect("job", job=job.id)
+
+
+def _draw(request: HttpRequest, seen: dict[str, Any], kind: str, chosen: list[str], why: str, *, preview: bool = False, problem: str = "") -> HttpResponse:
+    app, name = seen["application"], seen["store"]
+    known = {each[0] for each in seen["strip"]["cells"]}
+    partitions = sorted({int(each) for each in chosen if each.isdigit()} & known)
+    palette = hues.palette(seen["strip"]["instances"])
+    context: dict[str, Any] = {
+        "it": seen, "store": name, "kind": kind, **KINDS[kind], "why": why, "problem": problem, "why_max": WHY_CHARACTERS_MAX,
+        "partitions": [cell | {"chosen": cell["partition"] in partitions} for cell in strips.cells(seen["strip"], palette)],
+    }  # fmt: skip
+    if preview and not partitions:
+        context["problem"] = problem or "Choose at least one partition."
+    elif preview:
+        ticket = {"user": request.user.pk, "kind": kind, "application": app, "store": name, "partitions": partitions}
+        context |= {"preview": dry_run.preview(kind, app, name, partitions), "ticket": signing.dumps(ticket, salt=SALT)}
+    return shell.page(request, "pages/new_job.html", seen, context, section="stores", app=app)
+
+
+store_of = store.find

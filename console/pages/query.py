@@ -1,0 +1,111 @@
+"""A store's query as it stands in a page's URL, and as the engine takes it.
+
+The URL holds what a person wrote (times as ISO text in UTC, the form's names); ``read`` turns it into the engine's
+parameters (docs/contracts.md, section 2) or into words that say what is wrong with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LIMIT = 50
+LIMITS = ("20", "50", "100", "500")
+# What can be asked of a store, by its declared kind; never guessed from its name.
+WAYS: dict[str, tuple[str, ...]] = {
+    "key-value": ("all", "key", "prefix", "range"),
+    "window": ("all", "key", "window"),
+    "session": ("all", "key", "session"),
+    "versioned": ("all", "key", "range", "as-of"),
+}
+LABELS = {"all": "All", "key": "Key", "prefix": "Prefix", "range": "Range", "window": "Windows", "session": "Sessions", "as-of": "As of"}
+# way -> the fields that its form shows, beside those that every way has
+FIELDS: dict[str, tuple[str, ...]] = {
+    "all": (),
+    "key": ("key",),
+    "prefix": ("prefix",),
+    "range": ("from", "to"),
+    "window": ("window_from", "window_to"),
+    "session": ("session_from", "session_to"),
+    "as-of": ("key", "as_of"),
+}
+TIMES = {"window_from", "window_to", "session_from", "session_to", "as_of"}
+FORMATS = ("string", "int64", "json", "base64", "hex")
+
+
+@dataclass(frozen=True)
+class Query:
+    """One query. ``problem`` is None when ``params`` can be sent."""
+
+    by: str
+    written: dict[str, str]
+    params: dict[str, str] = field(default_factory=dict)
+    problem: str | None = None
+
+
+def fields_of(by: str, kind: str) -> tuple[str, ...]:
+    """Return the fields of a way: a key in a window store can be narrowed to some windows."""
+    if by == "key" and kind == "window":
+        return ("key", "window_from", "window_to")
+    if by == "key" and kind == "session":
+        return ("key", "session_from", "session_to")
+    return FIELDS[by]
+
+
+def read(get: Mapping[str, str], kind: str) -> Query:
+    """Read the query of a URL; without one it is the store's first entries."""
+    ways = WAYS.get(kind, WAYS["key-value"])
+    by = get.get("by", "")
+    if by not in ways:
+        by = next((way for way in ways if any(get.get(name) for name in FIELDS[way])), "all")
+    names = fields_of(by, kind)
+    written = {name: value for name in (*names, "partition", "key_format", "reverse", "limit") if (value := get.get(name, ""))}
+    if by in {"key", "as-of"} and "key" not in written:
+        return Query(by, written, problem="Write the key to look for.")
+    if by == "prefix" and "prefix" not in written:
+        return Query(by, written, problem="Write the prefix that the keys begin with.")
+    if written.get("partition") and not written["partition"].isdigit():
+        return Query(by, written, problem="A partition is a whole number.")
+    params = {"limit": str(LIMIT)} | written
+    for name in TIMES & params.keys():
+        moment = milliseconds(params[name])
+        if moment is None:
+            return Query(by, written, problem=f"{params[name]!r} is not a time. Write 2013-01-31T17:00 (UTC) or milliseconds since 1970.")
+        params[name] = str(moment)
+    if not params["limit"].isdigit():
+        params["limit"] = str(LIMIT)
+    if get.get("cursor"):
+        params["cursor"] = get["cursor"]
+    return Query(by, written, params)
+
+
+def milliseconds(text: str) -> int | None:
+    """Return a time as ms since the epoch: ISO text without a zone is UTC, digits are ms. None when it is neither."""
+    if text.lstrip("-").isdigit():
+        return int(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def address_of(entry: dict[str, Any]) -> dict[str, str]:
+    """Return the parameters that lead back to one entry: its key as text, its window or session, its partition."""
+    import json  # noqa: PLC0415 - keys that are documents are rare
+
+    key = entry["key"]
+    address: dict[str, str] = {"partition": str(entry["partition"])}
+    if isinstance(key, dict) and "base64" in key:
+        address |= {"key": key["base64"], "key_format": "base64"}
+    else:
+        address["key"] = key if isinstance(key, str) else json.dumps(key, ensure_ascii=False)
+    for span in ("window", "session"):
+        if entry.get(span):
+            start = str(entry[span]["start"])
+            address |= {f"{span}_from": start, f"{span}_to": start}
+    return address

@@ -1,0 +1,88 @@
+// Charts of lag: one a topic, one line a partition, drawn by uPlot from the recorded samples. A gap in the samples stays
+// a gap, for nobody knows what was there.
+
+const REFRESH_MS = 5000;
+const HEIGHT = 200;
+const LINES_MAX = 40;
+
+/** @typedef {{at: number[], series: {partition: number, lag: (number | null)[]}[]}} Samples */
+
+/** @param {HTMLElement} figure */
+function chartOf(figure) {
+  const body = /** @type {HTMLElement} */ (figure.querySelector(".chart-body"));
+  const note = /** @type {HTMLElement} */ (figure.querySelector(".chart-note"));
+  /** @type {any} */
+  let plot = null;
+  let shape = "";
+
+  async function load() {
+    const answer = await fetch(figure.dataset.url ?? "", { credentials: "same-origin" });
+    if (!answer.ok) throw new Error(`${answer.status}`);
+    /** @type {Samples} */
+    const samples = await answer.json();
+    if (samples.at.length < 2) {
+      note.textContent = "Not enough samples yet: one is taken every 5 s, and the line begins with the second.";
+      return;
+    }
+    const shown = samples.series.slice(0, LINES_MAX);
+    const data = [samples.at.map((at) => at / 1000), ...shown.map((line) => line.lag)];
+    const wanted = `${document.documentElement.dataset.theme} ${shown.map((line) => line.partition)}`;
+    if (!plot || shape !== wanted) {
+      plot?.destroy();
+      plot = make(body, shown, data);
+      shape = wanted;
+    } else {
+      plot.setData(data);
+    }
+    const known = shown.flatMap((line) => line.lag).filter((value) => value !== null);
+    const calm = known.length > 0 && known.every((value) => value === 0);
+    const words = calm ? "Lag was 0 all the time shown." : samples.series.length > LINES_MAX ? `The first ${LINES_MAX} of ${samples.series.length} partitions.` : "";
+    if (note.textContent !== words) note.textContent = words;
+  }
+
+  const again = () => load().catch(() => {
+    note.textContent = "The samples could not be read; trying again.";
+  });
+  again();
+  setInterval(() => {
+    if (!document.hidden) again();
+  }, REFRESH_MS);
+  document.addEventListener("statehouse:theme", () => setTimeout(again));
+  new ResizeObserver(() => plot?.setSize({ width: body.clientWidth, height: HEIGHT })).observe(body);
+}
+
+/**
+ * @param {HTMLElement} body
+ * @param {Samples["series"]} lines
+ * @param {any[]} data
+ */
+function make(body, lines, data) {
+  const style = getComputedStyle(document.documentElement);
+  const token = (/** @type {string} */ name) => style.getPropertyValue(name).trim();
+  const font = `11px ${token("--font")}`;
+  const axis = { stroke: token("--ink-3"), font, grid: { stroke: token("--line"), width: 1 }, ticks: { show: false } };
+  const options = {
+    width: body.clientWidth,
+    height: HEIGHT,
+    tzDate: (/** @type {number} */ seconds) => new Date(seconds * 1000),
+    // A calm topic is a line at the bottom, not one in the middle of -100 … 100.
+    scales: { y: { range: (/** @type {any} */ _plot, /** @type {number} */ _low, /** @type {number} */ high) => [0, Math.max(10, (high || 0) * 1.1)] } },
+    axes: [axis, { ...axis, size: 64, values: (/** @type {any} */ _plot, /** @type {number[]} */ values) => values.map((value) => value.toLocaleString("en-GB")) }],
+    series: [
+      { label: "time" },
+      ...lines.map((line, index) => ({
+        label: `partition ${line.partition}`,
+        stroke: token(`--hue-${index % 8}`),
+        width: 1.5,
+        dash: index < 8 ? undefined : [6, 3],
+        points: { show: false },
+        value: (/** @type {any} */ _plot, /** @type {number | null} */ value) => (value === null || value === undefined ? "–" : value.toLocaleString("en-GB")),
+      })),
+    ],
+    legend: { show: lines.length <= 8 },
+  };
+  // @ts-ignore uPlot is a classic script
+  return new window.uPlot(options, data, body);
+}
+
+for (const figure of document.querySelectorAll("[data-chart]")) chartOf(/** @type {HTMLElement} */ (figure));

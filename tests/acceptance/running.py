@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -55,7 +55,7 @@ class Running:
             command, cwd=ROOT, stdout=self._output, stderr=subprocess.STDOUT, env=environment
         )
 
-    def __enter__(self) -> Running:
+    def __enter__(self) -> Self:
         try:
             wait_until("up.json is written", self._ready, UP_SECONDS)
         except BaseException:

@@ -24,7 +24,7 @@ def test_the_expected_figures_add_up():
 
 
 def test_a_year_is_counted_exactly_through_a_kill_a_rebuild_and_a_restart(tmp_path: Path):
-    with Running(tmp_path / "data", "--demo", "once", "--port", "0") as running:
+    with Running(tmp_path / "data", "--demo", "once") as running:
         wait_until("the load has begun", lambda: sum(departures(running).values()) > 0, LOAD_SECONDS)
         victim = running.engines()[0]
         os.kill(victim["pid"], signal.SIGKILL)
@@ -40,7 +40,7 @@ def test_a_year_is_counted_exactly_through_a_kill_a_rebuild_and_a_restart(tmp_pa
         rebuild(running)
         assert departures(running) == BY_CARRIER
 
-    with Running(tmp_path / "data", "--demo", "once", "--port", "0") as running:
+    with Running(tmp_path / "data", "--demo", "once") as running:
         wait_until("the totals are still there", lambda: departures(running) == BY_CARRIER, LOAD_SECONDS)
 
 

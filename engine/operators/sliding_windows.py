@@ -18,10 +18,12 @@ from engine.operators.context import NodeContext
 from engine.operators.emit_final import SlidingCloseScan
 from engine.operators.private_copy import private_copy
 from engine.operators.processor import Output, Processor, implements
-from engine.records import Batch, ValueAndTimestamp, Windowed
+from engine.records import Batch, Windowed
 from engine.topology.graph import Node
 from engine.topology.window_operations import SlidingWindowedAggregate
 from engine.topology.windows import EmitStrategy
+
+Entry = tuple[Any, int]  # aggregate, newest timestamp within
 
 
 @implements(SlidingWindowedAggregate)
@@ -68,8 +70,9 @@ class SlidingWindowedAggregateProcessor(Processor):
                 self.context.failed(batch, row, error)
             # An early record never closes anything, as in Kafka Streams.
             if self.scan is not None and not early and (bounds := self.scan.due(close)):
-                for windowed, (aggregate, newest) in self.store.fetch_all(*bounds):
-                    self.changes.add(batch, row, None, windowed, aggregate, None, newest)
+                with self.store.fetch_all(*bounds) as closed:
+                    for windowed, (aggregate, newest) in closed:
+                        self.changes.add(batch, row, None, windowed, aggregate, None, newest)
         return self.changes.take(batch)
 
     def flush(self) -> Output:
@@ -113,19 +116,19 @@ class _Record:
             elif end == time:
                 left_exists = True
                 self._update(start, stored, exists=True)
-                if stored.timestamp >= time:
+                if stored[1] >= time:
                     # The window already ended with a record of this very time: everything around it exists.
                     return
-                previous = stored.timestamp
+                previous = stored[1]
             else:
-                left, previous = stored, stored.timestamp
+                left, previous = stored, stored[1]
                 break
         if previous is not None and previous + 1 not in starts and previous + 1 + difference >= time:
             self._create(previous + 1)
         if not left_exists:
             start = time - difference
             if previous is not None and start <= previous:
-                self._update(start, ValueAndTimestamp(left.value, time), exists=False)
+                self._update(start, (left[0], time), exists=False)
             else:
                 self._create(start)
         self._create_right(right, exists=right_exists)
@@ -141,14 +144,14 @@ class _Record:
             starts.add(start)
             if start == 0:
                 combined = stored
-                if stored.timestamp < time:
-                    previous = stored.timestamp
+                if stored[1] < time:
+                    previous = stored[1]
             elif start <= time:
                 right = stored
                 self._update(start, stored, exists=True)
             else:
                 right_exists = True
-        if right is None and combined is not None and combined.timestamp > time:
+        if right is None and combined is not None and combined[1] > time:
             right = combined
         self._create_right(right, exists=right_exists)
         if previous is not None and previous + 1 not in starts:
@@ -158,37 +161,37 @@ class _Record:
         else:
             self._update(0, combined, exists=True)
 
-    def _rows(self, earliest: int) -> list[tuple[int, ValueAndTimestamp]]:
+    def _rows(self, earliest: int) -> list[tuple[int, Entry]]:
         """The key's visible windows that start within [earliest, time + 1], ascending."""
         return self.owner.store.fetch_raw(self.raw, earliest, self.time + 1)  # type: ignore[no-any-return]
 
     def _create(self, start: int) -> None:
         """A window of this record alone."""
         first = self.owner.operation.initializer()
-        self._update(start, ValueAndTimestamp(first, self.time), exists=False)
+        self._update(start, (first, self.time), exists=False)
 
-    def _create_right(self, right: ValueAndTimestamp | None, *, exists: bool) -> None:
+    def _create_right(self, right: Entry | None, *, exists: bool) -> None:
         """The window after this record, if there are records after it that no window of its own holds yet."""
-        if exists or right is None or right.timestamp <= self.time:
+        if exists or right is None or right[1] <= self.time:
             return
-        self._put(self.time + 1, right.value, None, right.timestamp)
+        self._put(self.time + 1, right[0], None, right[1])
 
-    def _update(self, start: int, stored: ValueAndTimestamp, *, exists: bool) -> None:
+    def _update(self, start: int, stored: Entry, *, exists: bool) -> None:
         """Add this record to a window, unless it has closed."""
         if start + self.difference < self.close:
             self.owner.context.dropped(1, "expired window")
             return
-        operation, before = self.owner.operation, stored.value
+        operation, before = self.owner.operation, stored[0]
         after = operation.aggregator(self.key, self.value, private_copy(before, self.owner.store.value_serde))
-        newest = self.time if before is None else max(self.time, stored.timestamp)
+        newest = self.time if before is None else max(self.time, stored[1])
         # At once, the first update replaces what the initializer gave, as in Kafka Streams; at a commit, nothing.
         old = before if exists or not self.owner.changes.holds_back else None
         self._put(start, after, old, newest)
 
     def _put(self, start: int, after: Any, old: Any, newest: int) -> None:
         owner = self.owner
-        entry = None if after is None else ValueAndTimestamp(after, newest)
-        owner.store.write_many({(self.raw, start): entry})
+        owner.context.timestamp = self.time  # of a deletion in the changelog
+        owner.store.put_raw(self.raw, start, None if after is None else (after, newest))
         if owner.scan is None:
             windowed = Windowed(self.key, start, start + self.difference)
             owner.changes.add(self.batch, self.row, (self.raw, start), windowed, after, old, newest)

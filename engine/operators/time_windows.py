@@ -16,7 +16,7 @@ from engine.operators.emit_final import TimeCloseScan
 from engine.operators.private_copy import private_copy
 from engine.operators.processor import Output, Processor, implements
 from engine.operators.window_cells import Cell, WindowCells
-from engine.records import Batch, ValueAndTimestamp, Windowed
+from engine.records import Batch, Windowed
 from engine.topology.graph import Node
 from engine.topology.window_operations import TimeWindowedAggregate
 from engine.topology.windows import EmitStrategy
@@ -73,23 +73,24 @@ class TimeWindowedAggregateProcessor(Processor):
         # In the order of each window's last record, which is the order in which the commit emits them.
         touched = list(dict.fromkeys(reversed(cells)))
         touched.reverse()
-        written: dict[Cell, Any] = {}
-        for cell, stored in zip(touched, self.store.fetch_many(touched), strict=True):
-            start = cell[1]
+        keys, starts = [raw for raw, _ in touched], [start for _, start in touched]
+        values, stamps = [], []
+        for cell, stored in zip(touched, self.store.fetch_columns(keys, starts), strict=True):
             count, time, old = counts[cell], latest[cell], None
             if stored is not None:
-                old, before = stored
+                old = stored[0]
                 count += old
-                time = max(time, before)
-            written[cell] = ValueAndTimestamp(count, time)
-            row = row_of[cell]
+                time = max(time, stored[1])
+            values.append(count)
+            stamps.append(time)
+            row, start = row_of[cell], cell[1]
             self.changes.add(batch, row, cell, Windowed(batch.keys[row], start, start + size), count, old, time)
-        self.store.write_many(written)
+        self.store.write_columns(keys, starts, values, stamps)
         return True
 
     def _aggregate(self, batch: Batch, raws: list[Any]) -> None:
         """Aggregate record by record; reads and writes of the store still go together."""
-        cells = WindowCells(self.store, one_put_each=not self.cached)
+        cells = WindowCells(self.store, self.context)
         cells.load(self._open_cells(raws, batch.timestamps))
         for row, (raw, time) in enumerate(zip(raws, batch.timestamps, strict=True)):
             if raw is None:
@@ -103,8 +104,9 @@ class TimeWindowedAggregateProcessor(Processor):
                 self.context.failed(batch, row, error)
             if self.scan is not None and (bounds := self.scan.due(close)):
                 cells.write()
-                for windowed, (aggregate, newest) in self.store.fetch_all(*bounds):
-                    self.changes.add(batch, row, None, windowed, aggregate, None, newest)
+                with self.store.fetch_all(*bounds) as closed:
+                    for windowed, (aggregate, newest) in closed:
+                        self.changes.add(batch, row, None, windowed, aggregate, None, newest)
         cells.write()
 
     def _open_cells(self, raws: list[Any], times: list[int]) -> Iterator[Cell]:
@@ -132,7 +134,10 @@ class TimeWindowedAggregateProcessor(Processor):
             else:
                 before, newest = stored[0], max(time, stored[1])
             after = operation.aggregator(key, value, private_copy(before, self.store.value_serde))
-            cells.put(cell, None if after is None else ValueAndTimestamp(after, newest))
+            if after is None:
+                cells.delete(cell, time)
+            else:
+                cells.put(cell, after, newest)
             if self.scan is None:
                 # At once, the first update replaces what the initializer gave, as in Kafka Streams; at a commit, nothing.
                 old = None if stored is None and self.changes.holds_back else before

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from engine.operators.context import NodeContext
+
 Cell = tuple[bytes, int]  # serialised key, window start in ms
 
 
@@ -12,13 +14,14 @@ class WindowCells:
     """A write-behind view of a window store for the length of one `process` call.
 
     A window that can still change is visible in its store (retention is at least size plus grace), so what this view
-    remembers is what the store would answer. `one_put_each` keeps every put apart, because an uncached store logs each
-    one: a second put of a cell first writes what is pending.
+    remembers is what the store would answer. A store without caching logs every put: there, a second put of a cell first
+    writes what is pending.
     """
 
-    def __init__(self, store: Any, *, one_put_each: bool) -> None:
+    def __init__(self, store: Any, context: NodeContext) -> None:
         self._store = store
-        self._one_put_each = one_put_each
+        self._context = context
+        self._one_put_each = not store.spec.caching
         self._known: dict[Cell, Any] = {}
         self._pending: dict[Cell, Any] = {}
 
@@ -26,7 +29,7 @@ class WindowCells:
         """Read cells in one go, ahead of `get`."""
         wanted = [cell for cell in dict.fromkeys(cells) if cell not in self._known]
         if wanted:
-            self._known.update(zip(wanted, self._store.fetch_many(wanted), strict=True))
+            self._known.update(self._store.fetch_many(wanted))
 
     def get(self, cell: Cell) -> Any:
         """The cell's (value, timestamp), or None."""
@@ -34,19 +37,21 @@ class WindowCells:
             self.load((cell,))
         return self._known[cell]
 
-    def put(self, cell: Cell, entry: Any) -> None:
-        """Set the cell to (value, timestamp), or delete it with None."""
+    def put(self, cell: Cell, value: Any, timestamp: int) -> None:
+        """Set the cell's value and timestamp."""
         if self._one_put_each and cell in self._pending:
             self.write()
-        self._known[cell] = self._pending[cell] = entry
+        self._known[cell] = self._pending[cell] = (value, timestamp)
+
+    def delete(self, cell: Cell, now: int) -> None:
+        """Remove the cell; `now` is the time of the record that does it, which the changelog shows."""
+        self.write()
+        self._known[cell] = None
+        self._context.timestamp = now
+        self._store.put_raw(*cell, None)
 
     def write(self) -> None:
         """Hand pending puts to the store; what is scanned after this sees them."""
         if self._pending:
             self._store.write_many(self._pending)
             self._pending = {}
-
-    def forget(self) -> None:
-        """Write, and forget what was read: other operators may use the store before the next batch."""
-        self.write()
-        self._known = {}

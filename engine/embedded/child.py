@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
         _become(arguments[4:], launcher)
     _say(status, f"pid {pid}")
     _wait(pid, guard, woken, grace)
-    code = os.waitstatus_to_exitcode(_reap(pid))
+    code = os.waitstatus_to_exitcode(_reap(pid) or 0)
     _say(status, f"exit {code}")
     return 0
 

@@ -98,7 +98,11 @@ class Kafka:
     def answers(self) -> bool:
         """Tell whether this very node answers a client now; waits two seconds at most."""
         if self._admin is None:
-            quiet = {"bootstrap.servers": self.bootstrap_servers, "log_level": 0, "reconnect.backoff.max.ms": 200}
+            quiet: dict[str, str | int | float | bool] = {
+                "bootstrap.servers": self.bootstrap_servers,
+                "log_level": 0,
+                "reconnect.backoff.max.ms": 200,
+            }
             self._admin = AdminClient(quiet, logger=None)
         try:
             cluster = self._admin.describe_cluster(request_timeout=ANSWER_SECONDS).result()

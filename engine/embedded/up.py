@@ -5,7 +5,7 @@ import sys
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from engine.embedded import jars, parts
+from engine.embedded import jars, parts, up_file
 from engine.embedded.data_directory import DataDirectory
 from engine.embedded.failure import StartFailure
 from engine.embedded.options import Options, parse
@@ -32,6 +32,8 @@ def run(options: Options) -> int:
             data = DataDirectory(options.data_dir)
             data.open(lambda: screen.say("  an earlier `up` is still ending; waiting for it"))
             try:
+                # One that a killed `up` has left behind: nothing of it is true.
+                (data / up_file.NAME).unlink(missing_ok=True)
                 _serve(settle(options, data), screen, wish)
             finally:
                 data.close()
@@ -104,16 +106,15 @@ def _serve(stack: Stack, screen: Screen, wish: Wish) -> None:
     if stack.redis:
         stack.redis.prepare()
     wish.hold()
-    up_file = UpFile(stack)
-    up_file.remove()
+    written = UpFile(stack)
     supervisor = Supervisor(parts.table(stack), screen.heard, lend=(stack.data.lock_descriptor,))
     try:
         if supervisor.start(wish.go_on):
-            up_file.write(supervisor.parts)
+            written.write(supervisor.parts)
             screen.ready(stack)
-            supervisor.run(wish.go_on, lambda: up_file.write(supervisor.parts))
+            supervisor.run(wish.go_on, lambda: written.write(supervisor.parts))
     finally:
         screen.say("Stopping …")
         killed = supervisor.stop()
-        up_file.remove()
+        written.remove()
     screen.say("Stopped." if not killed else f"Stopped; {', '.join(killed)} had to be killed.")

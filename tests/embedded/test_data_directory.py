@@ -52,7 +52,7 @@ def test_an_up_waits_for_the_parts_of_one_that_was_killed(tmp_path):
         "data.open()\n"
         "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(2)'], pass_fds=(data.lock_descriptor,))\n"
     )
-    subprocess.run([sys.executable, "-c", code, str(path)], check=True, env={**os.environ, "PYTHONPATH": "."})  # noqa: S603
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True, env={**os.environ, "PYTHONPATH": "."})
     told = []
     later = DataDirectory(path)
     later.open(lambda: told.append("waiting"))

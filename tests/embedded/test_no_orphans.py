@@ -18,7 +18,7 @@ def trivial(tmp_path, eventually):
     """A running supervisor of trivial parts, and its process ids."""
     pids = tmp_path / "pids.json"
     command = [sys.executable, str(TRIVIAL), str(pids)]
-    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)})  # noqa: S603 (our own program)
+    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)})
     try:
         eventually(pids.exists, 20)
         yield process, json.loads(pids.read_text())

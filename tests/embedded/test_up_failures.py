@@ -21,7 +21,7 @@ def up_fails(tmp_path):
 
     def run(*options, **environment):
         kept = {name: value for name, value in os.environ.items() if name not in OUTSIDE}
-        done = subprocess.run(  # noqa: S603 (our own program)
+        done = subprocess.run(
             [sys.executable, str(ROOT / "manage.py"), "up", "--data-dir", str(tmp_path / "data"), *options],
             capture_output=True,
             text=True,

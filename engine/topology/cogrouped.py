@@ -7,13 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import TopologyError
-from engine.topology.aggregations import Aggregate
 from engine.topology.callables import check_callable
 from engine.topology.operations import Operation
 from engine.topology.options import Materialized, Named, name_of, need_materialized
 from engine.topology.stores import StoreSpec
 from engine.topology.table import Table
-from engine.topology.window_operations import MergeUpdates
+from engine.topology.window_operations import CogroupAggregate, MergeUpdates
 from engine.topology.windowed import window_spec, windowed_key_serde, windowed_operation
 from engine.topology.windows import SessionWindows, SlidingWindows, TimeWindows
 
@@ -66,7 +65,7 @@ class CogroupedStream:
         versioned = spec.kind == "versioned"
 
         def operation(aggregator: Aggregator) -> Operation:
-            return Aggregate(spec.name, initializer, aggregator, versioned, send_old=True)
+            return CogroupAggregate(spec.name, initializer, aggregator, versioned, send_old=True)
 
         return _merge(self.parts, spec, operation, spec.key_serde, name)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from engine.topology.aggregations import Aggregate
 from engine.topology.operations import Operation
 from engine.topology.windows import EmitStrategy, SessionWindows, SlidingWindows, TimeWindows
 
@@ -57,6 +58,14 @@ class SessionWindowedAggregate(WindowedAggregate):
     label: ClassVar[str] = "session-windowed aggregate"
     windows: SessionWindows = SessionWindows(1)  # noqa: RUF009 - a frozen value
     merger: Callable[[Any, Any, Any], Any] = lambda _key, one, other: other if one is None else one
+
+
+@dataclass(frozen=True, eq=False)
+class CogroupAggregate(Aggregate):
+    """One stream's part of a cogroup without windows: an aggregation whose store others write too."""
+
+    prefix: ClassVar[str] = "COGROUPKSTREAM-AGGREGATE-"
+    label: ClassVar[str] = "cogroup aggregate"
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
@@ -35,14 +35,6 @@ _PRODUCER = {
     "queue.buffering.max.messages": 100_000,
     "queue.buffering.max.kbytes": 32 * 1024,
 }
-
-
-class _Producer(Protocol):
-    def produce(self, topic: str, value: bytes | None, key: str, partition: int, on_delivery: Any) -> None: ...
-
-    def poll(self, timeout: float) -> int: ...
-
-    def flush(self, timeout: float) -> int: ...
 
 
 class StatusReporter:
@@ -124,7 +116,7 @@ class StatusReporter:
             self._thread.join(_FAREWELL_SECONDS + _ROUND_SECONDS + 10)
 
     def _run(self) -> None:
-        producer: _Producer = Producer({**self._client, **_PRODUCER}, logger=_log)
+        producer = Producer({**self._client, **_PRODUCER}, logger=_log)
         while not self._stopping.is_set():
             started = time.monotonic()
             try:
@@ -140,7 +132,7 @@ class StatusReporter:
                 self._send(producer, message)
         producer.flush(_FAREWELL_SECONDS)
 
-    def _round(self, producer: _Producer) -> None:
+    def _round(self, producer: Producer) -> None:
         # First, so that what was delivered or lost since the last round is known to this one.
         producer.poll(0)
         self._take_events()
@@ -166,7 +158,7 @@ class StatusReporter:
             _log.warning("status.topic_unavailable %s: %s; trying again", self._topic, error)
         return self._has_topic
 
-    def _send(self, producer: _Producer, message: Message) -> None:
+    def _send(self, producer: Producer, message: Message) -> None:
         def delivered(error: KafkaError | None, _message: Any, key: str = message.key) -> None:
             self._outbox.delivered(key, succeeded=error is None)
 

@@ -1,7 +1,8 @@
 """The status topic itself: created by the first engine that finds none. Called on the reporter's thread."""
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 _ANSWER_SECONDS = 10.0
 # Compaction keeps the newest record of a key, deletion clears what dirty ends left behind. A day is longer than any

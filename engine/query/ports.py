@@ -1,15 +1,13 @@
-"""What the query service needs from the engine instance around it, and from a store's committed view.
+"""What the query service needs from the engine instance around it, and what a page of a store is.
 
-The runtime implements `Instance` and `StoreHandle`; `engine.query.views` makes a `View` of a store's committed reads. Everything here
-is called from the service's threads while the loop runs: implementations must be thread-safe and must never wait for
-the loop.
+The runtime implements `Instance` and `StoreHandle`; everything in them is called from the service's threads while the
+loop runs, so implementations must be thread-safe and must never wait for the loop.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from engine.stores.contract import CommittedRow
 from engine.topology.stores import StoreSpec
 
 
@@ -31,19 +29,6 @@ class Scan:
     after: bytes | None = None
     reverse: bool = False
     prefix: bytes | None = None
-
-
-class View(Protocol):
-    """Committed content of one store partition; readable from any thread while the loop writes."""
-
-    def get(self, key: bytes) -> CommittedRow | None:
-        """The row under `key` of a key-value store, or the latest version of a versioned one."""
-
-    def as_of(self, key: bytes, timestamp_ms: int) -> CommittedRow | None:
-        """The version that was valid at `timestamp_ms`; versioned stores only."""
-
-    def scan(self, scan: Scan) -> tuple[list[CommittedRow], bool]:
-        """Rows of a page, and whether there may be more behind the last one."""
 
 
 class StoreHandle(Protocol):
@@ -101,8 +86,8 @@ class StoreHandle(Protocol):
     def bytes(self) -> int | None:
         """Size in bytes; None when unknown."""
 
-    def view(self) -> View:
-        """The committed view; raises StoreNotReady when the store has been closed since."""
+    def committed(self) -> Any:
+        """`store.committed()`; raises StoreNotReady or StoreError when the store has been closed since."""
 
 
 class Instance(Protocol):

@@ -12,6 +12,7 @@ from engine.query.encoding import Codec
 from engine.query.limits import PAGE_BYTES_MAX
 from engine.query.params import Question
 from engine.query.ports import Scan, StoreHandle
+from engine.query.views import view_of
 from engine.stores.contract import CommittedRow
 
 
@@ -44,7 +45,7 @@ def source(instance: str, handle: StoreHandle) -> dict[str, Any]:
 def page(instance: str, handle: StoreHandle, question: Question, limit: int, after: bytes | None) -> Part:
     """Read one partition's part of a page: at most `limit` entries behind `after`."""
     answered_by = source(instance, handle)
-    view = handle.view()
+    view = view_of(handle.spec.kind, handle.committed())
     more = False
     if question.is_point and question.exact is not None:
         row = view.get(question.exact) if question.as_of is None else view.as_of(question.exact, question.as_of)
@@ -89,10 +90,9 @@ def entry(row: CommittedRow, handle: StoreHandle, keys: Codec, values: Codec) ->
 def lookups(instance: str, handle: StoreHandle, raw: list[bytes], keys: Codec, values: Codec) -> Part:
     """Read several keys of one partition, in their order; absent ones come as `found: false`."""
     answered_by = source(instance, handle)
-    view = handle.view()
+    view = view_of(handle.spec.kind, handle.committed())
     entries: list[dict[str, Any]] = []
-    for key in raw:
-        row = view.get(key)
+    for key, row in zip(raw, view.get_many(raw), strict=True):
         if row is None:
             entries.append(absent(keys.to_json(key), handle.partition))
         else:

@@ -108,6 +108,8 @@ def _ownership(parts: Parts, store: str, partition: int) -> dict[str, Any]:
 
 
 def _who(parts: Parts, instance: str) -> dict[str, Any]:
+    if instance == parts.instance.instance_id:
+        return {"instance": instance, "address": parts.address}
     member = parts.metadata.member(instance)
     return {"instance": instance, "address": member.address if member is not None else None}
 

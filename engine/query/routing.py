@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from engine.errors import StoreNotReady
+from engine.errors import InvalidBounds, StoreError, StoreNotReady, UnsupportedOperation
 from engine.partitioning import partition_for
 from engine.query.metadata import Member, Metadata, Replica
 from engine.query.ports import Instance, StoreHandle
@@ -88,15 +88,15 @@ class Router:
         if refusal is not None:
             raise refusal
         try:
-            return await ask.read_here(handle)
-        except StoreNotReady as error:
-            # Closed between the look-up and the read: a revocation went through.
-            raise Refusal(
-                "store-moving",
-                f"partition {handle.partition} of store {handle.spec.name} has just left instance "
-                f"{self._instance.instance_id}: ask again in a moment",
-                {"phase": "closed", "percent": None},
-            ) from error
+            answer = await ask.read_here(handle)
+        except (InvalidBounds, UnsupportedOperation) as error:
+            raise bad_request(str(error)) from error
+        except (StoreNotReady, StoreError) as error:
+            raise self._just_left(ask) from error
+        # A revocation that went through meanwhile may have emptied the store under the read: say so, not "absent".
+        if self._instance.handle(ask.store, ask.partition) is None:
+            raise self._just_left(ask)
+        return answer
 
     async def _active_elsewhere(self, handle: StoreHandle | None, ask: Ask[Answer]) -> Answer:
         if handle is not None and handle.role == "active":
@@ -168,6 +168,14 @@ class Router:
             "no-owner",
             f"no running instance owns partition {partition} of store {store}: ask again once one has taken it",
             {"standbys": [each.instance for each in copies]},
+        )
+
+    def _just_left(self, ask: Ask[Answer]) -> Refusal:
+        return Refusal(
+            "store-moving",
+            f"partition {ask.partition} of store {ask.store} has just left instance {self._instance.instance_id}: "
+            "ask again in a moment",
+            {"phase": "closed", "percent": None},
         )
 
     def _not_here(self, ask: Ask[Answer]) -> Refusal:

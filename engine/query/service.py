@@ -140,6 +140,7 @@ class QueryService:
         router = Router(self._instance, self._metadata)
         parts = Parts(
             instance=self._instance,
+            address=self.address,
             metadata=self._metadata,
             router=router,
             forwarder=forwarder,

@@ -23,9 +23,10 @@ class QueryCounter:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts of a running service."""
+    """The parts of a running service; `address` is its own."""
 
     instance: Instance
+    address: str
     metadata: Metadata
     router: Router
     forwarder: Forwarder

@@ -4,7 +4,7 @@ import pytest
 
 from engine import serdes
 from engine.partitioning import partition_for
-from tests.query.fakes import BY_NUMBER, COUNTS, FakeHandle, FakeInstance, ListView, rows_of
+from tests.query.fakes import BY_NUMBER, COUNTS, FakeHandle, FakeInstance, store_of
 
 PARTITIONS = 4
 
@@ -16,8 +16,8 @@ def instance_with(pairs, spec=COUNTS, partitions=PARTITIONS):
         shares[partition_for(spec.key_serde.serialize(key), partitions)].append((key, value))
     instance = FakeInstance()
     for partition, share in shares.items():
-        view = ListView(rows_of(share, spec.key_serde, spec.value_serde))
-        instance.hold(FakeHandle(spec, partition, view, keys_estimate=len(share)), partitions=partitions)
+        store = store_of(spec, share)
+        instance.hold(FakeHandle(spec, partition, store, keys_estimate=len(share)), partitions=partitions)
     return instance
 
 
@@ -137,8 +137,8 @@ def test_numbers_as_keys_and_json_as_values(serve):
 
 def test_undecodable_bytes_are_shown_in_their_row(serve):
     instance = FakeInstance()
-    rows = rows_of([("a", b"\xff\xfe"), ("b", b"\x00" * 7 + b"\x05")], serdes.string, serdes.bytes)
-    instance.hold(FakeHandle(COUNTS, 0, ListView(rows)), partitions=1)
+    written = store_of(COUNTS.with_(value_serde=serdes.bytes), [("a", b"\xff\xfe"), ("b", b"\x00" * 7 + b"\x05")])
+    instance.hold(FakeHandle(COUNTS, 0, written), partitions=1)
     first, second = serve(instance).entries("counts").json()["entries"]
     assert first["value"]["base64"] == "//4="
     assert "int64" in first["value"]["undecodable"]

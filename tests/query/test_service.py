@@ -9,7 +9,7 @@ import pytest
 from engine.errors import ConfigError
 from engine.query.metadata import Metadata
 from engine.query.service import QueryService, listen
-from tests.query.fakes import COUNTS, TOKEN, FakeHandle, FakeInstance, ListView, rows_of
+from tests.query.fakes import COUNTS, TOKEN, FakeHandle, FakeInstance, store_of
 from tests.query.test_entries import instance_with, refused
 
 
@@ -115,9 +115,21 @@ def test_queries_are_counted_by_key(served):
     assert served.service.queries.total == 3
 
 
-def test_a_read_during_a_close_says_moving(serve):
+def test_a_store_closed_under_a_read_says_moving(serve, tmp_path):
     instance = FakeInstance()
-    instance.hold(
-        FakeHandle(COUNTS, 0, ListView(rows_of([], COUNTS.key_serde, COUNTS.value_serde)), closed=True), partitions=1
-    )
-    assert refused(serve(instance).entries("counts", key="UA"), 503, "store-moving")["retryable"] is True
+    spec = COUNTS.with_(backend="rocksdb")
+    handle = instance.hold(FakeHandle(spec, 0, store_of(spec, [("UA", 1)], tmp_path / "counts")), partitions=1)
+    served = serve(instance)
+    assert served.entries("counts", key="UA").json()["entries"][0]["value"] == 1
+    handle.store.close()
+    assert refused(served.entries("counts", key="UA"), 503, "store-moving")["retryable"] is True
+    assert refused(served.entries("counts"), 503, "store-moving")["retryable"] is True
+
+
+def test_a_partition_lost_during_a_read_says_moving_not_absent(serve):
+    instance = FakeInstance()
+    handle = instance.hold(FakeHandle(COUNTS, 0, store_of(COUNTS, [])), partitions=1)
+    served = serve(instance)
+    answers = iter([handle, None])
+    instance.handle = lambda *_place: next(answers)
+    assert refused(served.entries("counts", key="UA"), 503, "store-moving")["retryable"] is True

@@ -70,3 +70,9 @@ class NodeContext(Protocol):
 
     def topic_name(self, topic: str, *, internal: bool) -> str:
         """The real name of a topic: internal ones carry the application id and `-repartition`."""
+
+    def partitions_of(self, topic: str) -> int:
+        """How many partitions a topic (its real name) has, for partitioners that are not murmur2 of the key."""
+
+    def request_commit(self) -> None:
+        """Ask the loop to commit soon (`ProcessorContext.commit`)."""

@@ -10,6 +10,7 @@ FAMILIES = (
     "sinks",
     "stateless",
     "aggregates",
+    "table_aggregates",
     "tables",
     "processor_api",
     "time_windows",

@@ -6,7 +6,7 @@ changed sends one update, in the order of the last changes, with what it replace
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,19 +33,25 @@ class Updates:
 class KeyedState:
     """See the module's text. `send_old` says whether anything below needs to know what an update replaces."""
 
+    # Whether each put must reach the store before the next record is looked at.
+    one_by_one = False
+
     def __init__(self, context: NodeContext, name: str, *, send_old: bool) -> None:
+        self.context = context
         self.store = context.store(name)
         spec = self.store.spec
         self.send_old = send_old
         self.holds_back = context.caching and spec.caching
         # Without a cache every put is a record of the changelog, superseded or not.
         self.logs_each = spec.logging and not spec.caching
-        # Nobody listens and nothing is logged put by put: only the last value of each key counts.
-        self.only_last = not self.logs_each and (self.holds_back or not context.children)
         self._sends = bool(context.children)
+        # Nobody listens and nothing is logged put by put: only the last value of each key counts.
+        self.only_last = not self.logs_each and (self.holds_back or not self._sends)
         self.key_serde = self.store.key_serde
         self.value_serde = self.store.value_serde or serdes.bytes
-        self._touched: list[Iterable[bytes]] = []
+        # Values that nobody can change in place need no copies; nor do those that nobody sees before they are replaced.
+        self.immutable = self.value_serde.immutable or (self.only_last and not send_old)
+        self._touched: list[list[bytes]] = []
         self._olds: dict[bytes, Any] = {}
         self._headers: dict[bytes, Headers | None] = {}
         self._deleted_at: dict[bytes, int] = {}
@@ -54,23 +60,33 @@ class KeyedState:
         """A value that user code may change in place although an update or the store still holds the original."""
         return private_copy(value, self.value_serde)
 
+    def fetch(self, batch: Batch, raws: list[bytes]) -> dict[bytes, Entry | None]:  # noqa: ARG002 - versions go by key
+        """The entries of the batch's keys, whose bytes are `raws`."""
+        return self.store.fetch(set(raws))  # type: ignore[no-any-return]
+
     # -- with every update ------------------------------------------------------------------------------------------------
 
     def apply(self, batch: Batch, updates: Updates, fetched: dict[bytes, Entry | None]) -> Batch | None:
         """Write updates that follow `fetched`, and return what goes on now: all of them, or nothing yet."""
-        from_puts = zip(updates.news, updates.timestamps, strict=True)
-        puts: list[tuple[bytes, Any]] = [
-            (raw, Tombstone(batch.timestamps[row]) if entry[0] is None else entry)
-            for row, raw, entry in zip(updates.rows, updates.raws, from_puts, strict=True)
-        ]
+        entries: list[Any] = list(zip(updates.news, updates.timestamps, strict=True))
+        if None in updates.news:
+            times = batch.timestamps
+            entries = [
+                Tombstone(times[row]) if entry[0] is None else entry
+                for row, entry in zip(updates.rows, entries, strict=True)
+            ]
+        puts = zip(updates.raws, entries, strict=True)
         if self.logs_each:
-            self.store.write_each(puts)
+            self.store.write_each(list(puts))
         else:
             self.store.write(dict(puts))
         if not self._sends:
             return None
         if self.holds_back:
-            self._hold(batch, updates, fetched)
+            changed = batch if len(updates.rows) == len(batch) else batch.take(updates.rows)
+            self.hold(changed, updates.raws, fetched)
+            if None in updates.news:
+                self._deleted_at.update(zip(updates.raws, changed.timestamps, strict=True))
             return None
         return self._all(batch, updates)
 
@@ -78,64 +94,49 @@ class KeyedState:
         rows = updates.rows
         if not rows:
             return None
-        if len(rows) == len(batch):
-            keys, raws, headers, offsets = batch.keys, batch.raw_keys, batch.headers, batch.offsets
-        else:
-            keys = [batch.keys[row] for row in rows]
-            raws = None if batch.raw_keys is None else [batch.raw_keys[row] for row in rows]
-            headers = None if batch.headers is None else [batch.headers[row] for row in rows]
-            offsets = None if batch.offsets is None else [batch.offsets[row] for row in rows]
+        changed = batch if len(rows) == len(batch) else batch.take(rows)
         return Batch(
-            keys,
+            changed.keys,
             updates.news,
             updates.timestamps,
             updates.olds if self.send_old else [None] * len(rows),
-            headers=headers,
-            raw_keys=raws,
-            key_serde=batch.key_serde,
-            topic=batch.topic,
-            offsets=offsets,
+            headers=changed.headers,
+            raw_keys=changed.raw_keys,
+            key_serde=changed.key_serde,
+            topic=changed.topic,
+            offsets=changed.offsets,
         )
-
-    def _hold(self, batch: Batch, updates: Updates, fetched: dict[bytes, Entry | None]) -> None:
-        self.hold(updates.raws, fetched)
-        for row, raw, new in zip(updates.rows, updates.raws, updates.news, strict=True):
-            if new is None:
-                self._deleted_at[raw] = batch.timestamps[row]
-        if batch.headers is not None:
-            self._headers.update((raw, batch.headers[row]) for row, raw in zip(updates.rows, updates.raws, strict=True))
 
     # -- with the last update of each key only ----------------------------------------------------------------------------
 
-    def hold(self, raws: list[bytes], fetched: dict[bytes, Entry | None]) -> None:
+    def hold(self, batch: Batch, raws: list[bytes], fetched: dict[bytes, Entry | None]) -> None:
         """Remember that `raws` changed, in order, from what `fetched` had; `release` reads their new values."""
+        if not self._sends:
+            return
         self._touched.append(raws)
         olds = self._olds
         if self.send_old:
-            for raw, entry in fetched.items():
-                if raw not in olds:
-                    olds[raw] = None if entry is None else self.copy(entry[0])
+            for raw in fetched.keys() - olds.keys():
+                entry = fetched[raw]
+                olds[raw] = None if entry is None else entry[0]
         else:
             # Without old values it only matters whether there was one: a key that came and went leaves no tombstone.
-            for raw in fetched.keys() - olds.keys():
-                olds[raw] = fetched[raw] is not None
-
-    def hold_headers(self, raws: list[bytes], headers: list[Headers | None]) -> None:
-        """Remember the headers of the last update of each key."""
-        self._headers.update(zip(raws, headers, strict=True))
+            olds.update({raw: fetched[raw] for raw in fetched.keys() - olds.keys()})
+        if batch.headers is not None:
+            self._headers.update(zip(raws, batch.headers, strict=True))
 
     def release(self) -> Batch | None:
         """At a commit: the last update of each key that changed since the one before."""
         if not self._touched:
             return None
-        last_first = dict.fromkeys(raw for raws in reversed(self._touched) for raw in reversed(list(raws)))
+        last_first = dict.fromkeys(raw for raws in reversed(self._touched) for raw in reversed(raws))
         raws = list(last_first)
         raws.reverse()
         entries = self.store.fetch(raws)
         olds, headers, deleted_at = self._olds, self._headers, self._deleted_at
         self._touched, self._olds, self._headers, self._deleted_at = [], {}, {}, {}
         if deleted_at:
-            raws = [raw for raw in raws if entries[raw] is not None or olds[raw] not in (None, False)]
+            raws = [raw for raw in raws if entries[raw] is not None or olds[raw] is not None]
         if not raws:
             return None
         found = [entries[raw] for raw in raws]
@@ -145,9 +146,78 @@ class KeyedState:
             [deleted_at[raw] if entry is None else entry[1] for raw, entry in zip(raws, found, strict=True)],
             [olds[raw] for raw in raws] if self.send_old else [None] * len(raws),
             headers=[headers.get(raw) for raw in raws] if headers else None,
-            raw_keys=raws,  # type: ignore[arg-type]
+            raw_keys=list(raws),
             key_serde=self.key_serde,
         )
+
+
+class VersionedState(KeyedState):
+    """The same over a versioned store: a put may be refused as too old, or change only the past."""
+
+    one_by_one = True
+
+    def __init__(self, context: NodeContext, name: str, *, send_old: bool) -> None:
+        super().__init__(context, name, send_old=send_old)
+        self.holds_back = self.only_last = False
+
+    def fetch(self, batch: Batch, raws: list[bytes]) -> dict[bytes, Entry | None]:
+        """The latest versions of the batch's keys."""
+        found = {}
+        for key, raw in zip(batch.keys, raws, strict=True):
+            version = self.store.get(key)
+            found[raw] = None if version is None else (version.value, version.timestamp)
+        return found
+
+    def apply(self, batch: Batch, updates: Updates, fetched: dict[bytes, Entry | None]) -> Batch | None:  # noqa: ARG002 - nothing is held back
+        """Put a single update; it goes on unless the store refused it, marked if it is not the latest of its key."""
+        if not updates.rows:
+            return None
+        row = updates.rows[0]
+        valid_to = self.store.put(batch.keys[row], updates.news[0], updates.timestamps[0])
+        if valid_to == self.store.NOT_PUT or not self._sends:
+            return None
+        out = self._all(batch, updates)
+        if out is not None and valid_to != self.store.LATEST:
+            out.latest = [False]
+        return out
+
+
+def open_state(context: NodeContext, name: str, *, send_old: bool, versioned: bool) -> KeyedState:
+    """The state of an operator in the store `name`."""
+    return (VersionedState if versioned else KeyedState)(context, name, send_old=send_old)
+
+
+def by_row(batch: Batch, process: Callable[[Batch], Batch | None]) -> Batch | None:
+    """Process each record alone, and return all that comes out as one batch."""
+    return concatenated([out for row in range(len(batch)) if (out := process(batch.row(row))) is not None])
+
+
+def concatenated(batches: list[Batch]) -> Batch | None:
+    """Batches of one stream, one after the other; None for none."""
+    if len(batches) <= 1:
+        return batches[0] if batches else None
+    first = batches[0]
+
+    def column(name: str, missing: Any) -> Any:
+        parts = [(getattr(batch, name), len(batch)) for batch in batches]
+        if all(part is None for part, _ in parts):
+            return None
+        return [item for part, count in parts for item in (part if part is not None else [missing] * count)]
+
+    same_keys = all(batch.raw_keys is not None and batch.key_serde is first.key_serde for batch in batches)
+    same_offsets = all(batch.offsets is not None and batch.topic == first.topic for batch in batches)
+    return Batch(
+        column("keys", None),
+        column("values", None),
+        column("timestamps", None),
+        column("olds", None),
+        column("latest", missing=True),
+        column("headers", None),
+        column("raw_keys", None) if same_keys else None,
+        first.key_serde if same_keys else None,
+        first.topic,
+        column("offsets", None) if same_offsets else None,
+    )
 
 
 def with_key_and_value(batch: Batch, context: NodeContext) -> Batch:

@@ -95,5 +95,6 @@ class SinkProcessor(Processor):
         # All windows of a key belong to the partition of the key itself, as Kafka Streams' own partitioner has it.
         count = self.context.partitions_of(topic)
         return [
-            None if key is None else partition_for(inner.serialize(getattr(key, "key", key)), count) for key in batch.keys
+            None if key is None else partition_for(inner.serialize(getattr(key, "key", key)), count)
+            for key in batch.keys
         ]

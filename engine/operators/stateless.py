@@ -83,9 +83,7 @@ class MapProcessor(_Calling):
             batch = without(batch, skipped)
             pairs = [found for found in pairs if found is not None]
         keys, values = map(list, zip(*pairs, strict=True)) if pairs else ([], [])
-        return Batch(
-            keys, values, batch.timestamps, headers=batch.headers, topic=batch.topic, offsets=batch.offsets
-        )
+        return Batch(keys, values, batch.timestamps, headers=batch.headers, topic=batch.topic, offsets=batch.offsets)
 
 
 @implements(MapValues)

@@ -32,6 +32,9 @@ class Collector(Protocol):
     ) -> None:
         """Take records for a topic under its real name; a None partition means murmur2 of the key."""
 
+    def partitions_of(self, topic: str) -> int:
+        """How many partitions a topic has."""
+
 
 class Handlers(Protocol):
     """What becomes of records that cannot be processed. Each raises to stop, or returns to skip the record."""
@@ -54,6 +57,7 @@ class TaskContext:
         self.timestamp = -1  # of the record being processed
         self.stream_time = -1
         self.dropped_by_reason: dict[str, int] = {}
+        self.commit_requested = False  # by a processor; the loop clears it when it has committed
 
     def dropped(self, count: int, reason: str = "expired") -> None:
         """Count dropped records; stores call it for puts behind their retention."""
@@ -200,6 +204,7 @@ class _NodeContext:
         self.wall_clock = task.context.wall_clock
         self.dropped = task.context.dropped
         self.send = task.collector.send
+        self.partitions_of = task.collector.partitions_of
         self.topic_name = task.topic_name
 
     @property
@@ -236,3 +241,6 @@ class _NodeContext:
         return self._task.schedules.add(
             interval_ms, kind, callback, start_ms, wall_clock=self.wall_clock(), stream_time=self._shared.stream_time
         )
+
+    def request_commit(self) -> None:
+        self._shared.commit_requested = True

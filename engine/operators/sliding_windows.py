@@ -18,7 +18,7 @@ from engine.operators.context import NodeContext
 from engine.operators.emit_final import SlidingCloseScan
 from engine.operators.private_copy import private_copy
 from engine.operators.processor import Output, Processor, implements
-from engine.records import Batch, Windowed
+from engine.records import Batch, Tombstone, Windowed
 from engine.topology.graph import Node
 from engine.topology.window_operations import SlidingWindowedAggregate
 from engine.topology.windows import EmitStrategy
@@ -190,8 +190,7 @@ class _Record:
 
     def _put(self, start: int, after: Any, old: Any, newest: int) -> None:
         owner = self.owner
-        owner.context.timestamp = self.time  # of a deletion in the changelog
-        owner.store.put_raw(self.raw, start, None if after is None else (after, newest))
+        owner.store.put_raw(self.raw, start, Tombstone(self.time) if after is None else (after, newest))
         if owner.scan is None:
             windowed = Windowed(self.key, start, start + self.difference)
             owner.changes.add(self.batch, self.row, (self.raw, start), windowed, after, old, newest)

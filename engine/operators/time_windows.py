@@ -90,7 +90,7 @@ class TimeWindowedAggregateProcessor(Processor):
 
     def _aggregate(self, batch: Batch, raws: list[Any]) -> None:
         """Aggregate record by record; reads and writes of the store still go together."""
-        cells = WindowCells(self.store, self.context)
+        cells = WindowCells(self.store)
         cells.load(self._open_cells(raws, batch.timestamps))
         for row, (raw, time) in enumerate(zip(raws, batch.timestamps, strict=True)):
             if raw is None:

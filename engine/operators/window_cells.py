@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from engine.operators.context import NodeContext
+from engine.records import Tombstone
 
 Cell = tuple[bytes, int]  # serialised key, window start in ms
 
@@ -18,9 +18,8 @@ class WindowCells:
     writes what is pending.
     """
 
-    def __init__(self, store: Any, context: NodeContext) -> None:
+    def __init__(self, store: Any) -> None:
         self._store = store
-        self._context = context
         self._one_put_each = not store.spec.caching
         self._known: dict[Cell, Any] = {}
         self._pending: dict[Cell, Any] = {}
@@ -39,16 +38,18 @@ class WindowCells:
 
     def put(self, cell: Cell, value: Any, timestamp: int) -> None:
         """Set the cell's value and timestamp."""
-        if self._one_put_each and cell in self._pending:
-            self.write()
-        self._known[cell] = self._pending[cell] = (value, timestamp)
+        self._change(cell, (value, timestamp))
+        self._known[cell] = (value, timestamp)
 
     def delete(self, cell: Cell, now: int) -> None:
         """Remove the cell; `now` is the time of the record that does it, which the changelog shows."""
-        self.write()
+        self._change(cell, Tombstone(now))
         self._known[cell] = None
-        self._context.timestamp = now
-        self._store.put_raw(*cell, None)
+
+    def _change(self, cell: Cell, entry: Any) -> None:
+        if self._one_put_each and cell in self._pending:
+            self.write()
+        self._pending[cell] = entry
 
     def write(self) -> None:
         """Hand pending puts to the store; what is scanned after this sees them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from engine.operators import session_windows, sliding_windows, time_windows  # noqa: F401 - they register themselves
 from engine.operators.processor import build
 from engine.records import Batch
 from engine.stores.opening import open_store

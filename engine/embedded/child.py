@@ -86,8 +86,8 @@ def _wait(pid: int, guard: int, woken: int, grace: float) -> None:
     deadline: float | None = None
     watched = [guard, woken]
     while not _ended(pid):
-        # The time limit is for platforms on which a wake-up could be lost between the check and the wait.
-        readable, _, _ = select.select(watched, [], [], 0.5 if deadline is None else 0.05)
+        # Signals and the guard end the wait; the time limit is a second net, and the clock of a running deadline.
+        readable, _, _ = select.select(watched, [], [], 2.0 if deadline is None else 0.05)
         stop = False
         if woken in readable:
             stop = any(number != signal.SIGCHLD for number in os.read(woken, 64))

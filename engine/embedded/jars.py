@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ ROOTS = {
 }
 DOWNLOADS_AT_ONCE = 6
 ATTEMPTS = 3
-TIMEOUT_SECONDS = 30
+TIMEOUT_SECONDS = 15
 
 # Told the number of bytes that have just arrived.
 Progress = Callable[[int], None]
@@ -87,13 +88,22 @@ def fetch(jars: Iterable[Jar], progress: Progress = lambda _count: None) -> None
     """
     folder = cache_directory() / "jars"
     folder.mkdir(parents=True, exist_ok=True)
+    given_up = threading.Event()
+
+    def count(size: int) -> None:
+        # Called within each download: the way to end one that nobody waits for any more.
+        if given_up.is_set():
+            raise InterruptedError("given up")
+        progress(size)
+
     with ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
-        running = [pool.submit(_fetch_one, jar, folder, progress) for jar in jars]
+        running = [pool.submit(_fetch_one, jar, folder, count) for jar in jars]
         try:
             for done in as_completed(running):
                 done.result()
         except BaseException:
-            pool.shutdown(cancel_futures=True)
+            given_up.set()
+            pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
@@ -115,6 +125,8 @@ def _fetch_one(jar: Jar, folder: Path, progress: Progress) -> None:
 
             try:
                 path = _download(jar.coordinate, Path(partial), count)
+            except InterruptedError:
+                raise
             except Exception as error:  # noqa: BLE001 (requests, urllib3 and jgo raise many kinds; all mean "try again")
                 trouble = _first_line(error)
             else:

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 USUAL_WEB_PORT = 8000
 USUAL_ENGINE_PORT = 8101
 USER = "admin"
+KEY_FILE_VARIABLE = "STATEHOUSE_SECRET_KEY_FILE"
 REDIS_PORT = 6379
 
 
@@ -50,13 +51,14 @@ class Stack:
 
     def environment(self) -> dict[str, str]:
         """Return what every child finds in its environment: the same names that a production set-up uses."""
+        own_key = {} if os.environ.get("STATEHOUSE_SECRET_KEY") else {KEY_FILE_VARIABLE: str(self.data / "secret-key")}
         return {
+            **own_key,
             "DJANGO_SETTINGS_MODULE": "console.settings",
             "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
             "REDIS_URL": self.redis_url,
             "DATABASE_URL": self.database_url,
             "STATEHOUSE_DATA_DIR": str(self.data.path),
-            "STATEHOUSE_SECRET_KEY_FILE": str(self.data / "secret-key"),
             "ENGINE_TOKEN_FILE": str(self.engine_token_file),
             "STATEHOUSE_ALLOWED_ORIGINS": f"http://127.0.0.1:{self.web_port},http://localhost:{self.web_port}",
             "PYTHONUNBUFFERED": "1",

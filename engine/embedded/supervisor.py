@@ -68,6 +68,7 @@ class Supervisor:
         """Stop all parts, dependants first, in bounded time; return the names of those that had to be killed."""
         killed = []
         for wave in reversed(self._waves):
+            ended_before = {one.name for one in wave if one.ended()}
             for one in wave:
                 one.stop()
             # Each launcher bounds its own part; this only waits for the launchers.
@@ -77,7 +78,7 @@ class Supervisor:
             for one in wave:
                 if one.process and one.process.running():
                     one.process.close()
-                if one.process and one.process.exit_code == -signal.SIGKILL:
+                if one.process and one.process.exit_code == -signal.SIGKILL and one.name not in ended_before:
                     killed.append(one.name)
         self._probing.shutdown(wait=False, cancel_futures=True)
         return killed

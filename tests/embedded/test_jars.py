@@ -1,6 +1,7 @@
 """A jar enters the cache only when it is the one that the lock names."""
 
 import hashlib
+import time
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,23 @@ def test_no_network_is_one_sentence_with_a_remedy(arrives):
         "(ConnectionError). Connect this machine to the network (or let it reach its Maven mirror) and start again: "
         "what has arrived is kept, and once all of it has, no start needs the network."
     )
+
+
+def test_after_one_failure_the_other_downloads_are_given_up(arrives, monkeypatch):
+    arrives(*[OSError("no")] * 3)
+    seen = []
+    failing = jars._download
+
+    def download(coordinate, folder, progress):
+        if coordinate == JAR.coordinate:
+            return failing(coordinate, folder, progress)
+        while True:  # a download without end, which only its progress can stop
+            seen.append(1)
+            progress(0)
+            time.sleep(0.01)
+
+    monkeypatch.setattr(jars, "_download", download)
+    endless = jars.Jar(("kafka",), "org.example:endless:1.0", 1, "0")
+    with pytest.raises(StartFailure, match=r"org\.example:thing"):
+        jars.fetch([endless, JAR])
+    assert seen

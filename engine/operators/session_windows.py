@@ -55,8 +55,9 @@ class SessionWindowedAggregateProcessor(Processor):
             except Exception as error:  # noqa: BLE001 - user code may raise anything; the handler decides
                 self.context.failed(batch, row, error)
             if self.scan is not None and (bounds := self.scan.due(close)):
-                for windowed, aggregate in self.store.find_closed(*bounds):
-                    self.changes.add(batch, row, None, windowed, aggregate, None, windowed.end)
+                with self.store.find_sessions_ended(*bounds) as closed:
+                    for windowed, aggregate in closed:
+                        self.changes.add(batch, row, None, windowed, aggregate, None, windowed.end)
         # Kafka Streams gives a session's updates no headers; a closed session has those of the record that closed it.
         return self.changes.take(batch, with_headers=self.scan is not None)
 
@@ -80,7 +81,7 @@ class SessionWindowedAggregateProcessor(Processor):
         aggregate = operation.aggregator(key, value, aggregate)
         if start != time or end != time:
             for from_, to, stored in merged:
-                self.store.put_raw(raw, from_, to, None)
+                self.store.remove_raw(raw, from_, to)
                 self._changed(batch, row, raw, from_, to, None, stored)
         self.store.put_raw(raw, start, end, aggregate)
         self._changed(batch, row, raw, start, end, aggregate, None)

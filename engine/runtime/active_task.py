@@ -14,6 +14,7 @@ from typing import Any
 from confluent_kafka import TopicPartition
 
 from engine.changelog import partition_time
+from engine.changelog.restore import Restoring
 from engine.errors import Fatal
 from engine.records import RawBatch
 from engine.runtime.plan import Plan
@@ -86,6 +87,7 @@ class ActiveTask:
         self.dirty = False  # whether something happened since the last commit
         self.held = False  # whether a swap lets it wait
         self.processed_total = 0
+        self.restores: dict[str, Restoring] = {}
 
     def move(self, state: str) -> None:
         """Go to another state; raises Fatal where the table above has no such way."""

@@ -15,7 +15,7 @@ Owner: the loop; its thread only.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Protocol
 
 from confluent_kafka import TopicPartition
@@ -91,14 +91,11 @@ class Committer:
         self._crash_point("before-commit")
         self._consumer.commit(offsets)
 
-    def abort(self, tasks: Iterable[ActiveTask], rewind: Callable[[ActiveTask, list[TopicPartition]], None]) -> None:
-        """Undo: every running task drops its overlay, gets new processors and reads on from what was committed."""
-        self._producer.abort()
+    def abort(self) -> bool:
+        """Undo what was not committed. False when it may have been committed: then the group has to be asked."""
         self.aborts_total += 1
-        for task in tasks:
-            if task.state == "running":
-                rewind(task, task.rollback())
         self.committed_at = time.monotonic()
+        return self._producer.abort()
 
     def _took(self, began: float) -> None:
         self.times_ms.append((time.monotonic() - began) * 1000)

@@ -118,6 +118,10 @@ class Consumer:
             return None
         return max(0, high - position)
 
+    def position(self, partition: tuple[str, int]) -> int:
+        """The offset after what was polled, markers passed; below 0 while unknown."""
+        return self.client.position([TopicPartition(*partition)])[0].offset  # type: ignore[no-any-return]
+
     def group(self) -> Any:
         """The group's metadata for a transaction: member and generation fence a zombie."""
         return self.client.consumer_group_metadata()

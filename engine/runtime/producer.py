@@ -8,8 +8,9 @@ collected by the delivery callback and raised at `flush`.
                      └────abort────> idle        a fenced or broken producer is closed and replaced
 """
 
+import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
@@ -25,12 +26,19 @@ QUEUE_RECORDS_MAX = 200_000
 QUEUE_KBYTES_MAX = 256 * 1024
 # How long to wait for room in the queue in one go; every round serves delivery reports.
 ROOM_SECONDS = 0.05
+METADATA_SECONDS = 10.0
+# A transaction that cannot be aborted so fast ends by its own timeout.
+CLOSE_SECONDS = 3.0
 
 Result = TypeVar("Result")
 
 
 class TransactionAborted(RebuildTask):
     """The transaction cannot be committed: every task of the producer goes back to what was committed."""
+
+
+class OutcomeUnknown(TransactionAborted):
+    """Nobody here can tell whether the transaction was committed: ask the group, and replay the changelogs."""
 
 
 class Producer:
@@ -43,6 +51,8 @@ class Producer:
         self.in_transaction = False
         self._failed: list[str] = []
         self._fatal: KafkaError | None = None
+        self._unknown = False
+        self._counts: dict[str, int] = {}
         self._client: Client = None
         self.records_total = 0
         self.open()
@@ -152,7 +162,7 @@ class Producer:
                     self._produce(topic, value, key, partition, callback, None, at or 1)
             except BufferError:
                 # Back-pressure: the loop stands still until the broker has taken some.
-                self._client.poll(ROOM_SECONDS)
+                self._serve(ROOM_SECONDS)
                 self.raise_failure()
             except KafkaException as error:
                 raise self._refused(error, topic) from error
@@ -182,16 +192,23 @@ class Producer:
 
     def poll(self) -> None:
         """Serve delivery reports without waiting."""
-        self._client.poll(0)
+        self._serve(0)
+
+    def _serve(self, timeout: float, call: Callable[[float], int] | None = None) -> int:
+        """Let callbacks run. librdkafka raises a fatal error from whatever call serves it."""
+        try:
+            return (call or self._client.poll)(timeout)
+        except KafkaException as error:
+            self._fatal = broker_errors.cause(error)
+            return 0
 
     def flush(self) -> None:
         """Wait until the broker has taken everything; raises what went wrong on the way."""
         deadline = time.monotonic() + self._config.max_poll_interval_ms / 1000
-        while self._client.flush(0.5) > 0:
+        while self._serve(0.5, self._client.flush) > 0:
             self.raise_failure()
             if time.monotonic() > deadline:
                 raise BrokerUnavailable(f"{len(self._client)} records were not taken by the brokers: are they up?")
-        self._client.poll(0)
         self.raise_failure()
 
     def send_offsets(self, offsets: list[TopicPartition], group: Any) -> None:
@@ -207,48 +224,69 @@ class Producer:
         self._in_transaction(self._client.commit_transaction, "the transaction could not be committed")
         self.in_transaction = False
 
-    def abort(self) -> None:
-        """Undo the open transaction; a producer that cannot even do that is replaced, which fences the old one."""
+    def abort(self) -> bool:
+        """Undo the open transaction; a producer that cannot even do that is replaced, which fences the old one.
+
+        Returns whether the transaction is known to be undone. False means that it may have been committed after all:
+        what was committed has to be asked for then.
+        """
         self._failed.clear()
         if not self.transactional:
             self._client.purge()
-            self._client.poll(0)
+            self._serve(0)
             self._failed.clear()
             if self._fatal is not None:
-                self.open()
-            return
-        if not self.in_transaction and self._fatal is None:
-            return
-        try:
-            if self._fatal is not None:
-                raise KafkaException(self._fatal)  # noqa: TRY301 - one way out for a producer that is done for
-            self._until_answered(self._client.abort_transaction, "the transaction could not be aborted")
-            self.in_transaction = False
-        except (KafkaException, BrokerUnavailable):
-            self.replace()
+                self.replace()
+            return True
+        if self._fatal is None and not self._unknown:
+            if not self.in_transaction:
+                return True
+            try:
+                self._until_answered(self._client.abort_transaction, "the transaction could not be aborted")
+            except (KafkaException, BrokerUnavailable):
+                pass  # replaced below, which ends the transaction one way or the other
+            else:
+                self.in_transaction = False
+                return True
+        self.replace()
+        return False
 
     def replace(self) -> None:
         """Give up this producer and open another under the same id."""
         self._client.purge()
+        self._unknown = False
         self.open()
 
     def close(self) -> None:
         """Leave; an open transaction is aborted so that readers need not wait for its timeout."""
-        if self.transactional and self.in_transaction:
-            self.abort()
-        self._client.flush(1.0)
+        if self.transactional and self.in_transaction and self._fatal is None:
+            with contextlib.suppress(KafkaException):  # it ends by its timeout then
+                self._client.abort_transaction(CLOSE_SECONDS)
+        self._serve(CLOSE_SECONDS, self._client.flush)
+
+    def partitions_of(self, topic: str) -> int:
+        """How many partitions a topic has; asked for once."""
+        if topic not in self._counts:
+            try:
+                found = self._client.list_topics(topic, METADATA_SECONDS).topics[topic]
+            except KafkaException as error:
+                raise broker_errors.named(error, f"the partitions of topic {topic} could not be read") from error
+            if found.error is not None:
+                raise broker_errors.named(found.error, f"the partitions of topic {topic} could not be read")
+            self._counts[topic] = len(found.partitions)
+        return self._counts[topic]
 
     def _in_transaction(self, call: Callable[[float], None], what: str) -> None:
         try:
             self._until_answered(call, what)
         except KafkaException as error:
-            self.raise_failure()
             found = broker_errors.cause(error)
             if found.fatal():
                 self._fatal = found
             raise TransactionAborted(f"{what}: {found.str()}") from error
         except BrokerUnavailable as error:
-            raise TransactionAborted(str(error)) from error
+            self._unknown = True
+            raise OutcomeUnknown(str(error)) from error
 
     def _until_answered(self, call: Callable[[float], Result], what: str) -> Result:
         """Call until it does not ask to be called again; librdkafka marks such errors as retriable."""
@@ -297,8 +335,3 @@ def _settings(config: EngineConfig, client: Mapping[str, Any], transactional_id:
         settings["transactional.id"] = transactional_id
         settings["transaction.timeout.ms"] = config.transaction_timeout
     return settings
-
-
-def by_partition(offsets: Iterable[TopicPartition]) -> dict[tuple[str, int], int]:
-    """Offsets by topic and partition, for messages and tests."""
-    return {(o.topic, o.partition): o.offset for o in offsets}

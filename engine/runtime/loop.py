@@ -1,0 +1,172 @@
+"""The loop: a record's way through an instance, top to bottom, in one thread.
+
+    1 poll a batch  →  2 route to tasks  →  3 process each task's micro-batch  →  4 punctuate  →  5 commit when due  →  6 report
+
+Restores run beside it (`restorer`), queries and reports beside it (they read what the loop publishes). Errors are
+handled here and only here, by the reaction that their class names.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+
+from confluent_kafka import KafkaException
+
+from engine import broker_errors
+from engine.config import EngineConfig
+from engine.errors import Retry, TaskCorrupted, TaskMigrated
+from engine.runtime.commit import Committer
+from engine.runtime.consumer import Consumer
+from engine.runtime.membership import Membership
+from engine.runtime.producer import Producer, TransactionAborted
+from engine.runtime.tasks import Tasks
+
+log = logging.getLogger(__name__)
+
+# The longest wait for records: punctuations, commits and commands are looked at this often.
+POLL_SECONDS_MAX = 0.1
+# With records waiting in a task, polls only look.
+POLL_SECONDS_MIN = 0.0
+# A cluster that answers with errors is asked again after this.
+RETRY_SECONDS = 0.5
+
+
+class Loop:
+    """Turns until it is told to stop. One thread; `stop` may be called from any."""
+
+    def __init__(
+        self,
+        config: EngineConfig,
+        consumer: Consumer,
+        producer: Producer,
+        membership: Membership,
+        tasks: Tasks,
+        committer: Committer,
+        *,
+        between_commits: Callable[[], None] = lambda: None,
+        housekeeping: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._config = config
+        self._consumer = consumer
+        self._producer = producer
+        self._membership = membership
+        self._tasks = tasks
+        self._committer = committer
+        self._between_commits = between_commits
+        self._housekeeping = housekeeping
+        self._commit_every = config.commit_every_ms / 1000
+        self._waiting = False
+        self._commit_now = False
+        self.stopping = False
+        self.turns_total = 0
+        self.processed_total = 0
+        self.busy_seconds = 0.0
+        self.started_at = time.monotonic()
+
+    def stop(self) -> None:
+        """End after this turn."""
+        self.stopping = True
+
+    def request_commit(self) -> None:
+        """Commit at the end of this turn, due or not."""
+        self._commit_now = True
+
+    def run(self) -> None:
+        """Turn until stopped; raises what stops the engine."""
+        while not self.stopping:
+            self.turn()
+
+    def turn(self) -> int:
+        """One turn; returns the number of records processed."""
+        self.turns_total += 1
+        try:
+            return self._turn()
+        except (TransactionAborted, TaskMigrated) as error:
+            log.warning("what was not committed is undone: %s", error)
+            self._tasks.roll_back()
+        except TaskCorrupted as error:
+            log.warning("%s", error)
+            self._tasks.roll_back()
+            for task in self._tasks.running():
+                self._tasks.retake(task.id, str(error))
+        except Retry as error:
+            log.warning("%s; trying again", error)
+            self._tasks.roll_back()
+            time.sleep(RETRY_SECONDS)
+        except KafkaException as error:
+            raise broker_errors.named(error, "the Kafka client failed") from error
+        return 0
+
+    def _turn(self) -> int:
+        # 1: poll. Membership callbacks run inside, so tasks may have come and gone when it returns.
+        batches = self._consumer.poll(self._poll_seconds())
+        self._membership.raise_failure()
+        began = time.monotonic()
+        if self._tasks.collect():
+            self._commit_now = True
+        # 2: route.
+        if batches:
+            self._tasks.route(batches)
+        # 3: process, and 4: punctuate.
+        done = self._process()
+        self._producer.poll()
+        # 5: commit.
+        if self._commit_due():
+            self._commit()
+        # 6: report: what other threads show is published; commands take their turn.
+        self._housekeeping()
+        if done or batches:
+            self.busy_seconds += time.monotonic() - began
+        return done
+
+    def _process(self) -> int:
+        now_ms = int(time.time() * 1000)
+        done = 0
+        self._waiting = False
+        for task in self._tasks.running():
+            if task.held:
+                continue
+            count = task.process(now_ms, self._config.poll_records)
+            if count:
+                done += count
+                self._tasks.resume(task)
+            if count >= self._config.poll_records:
+                self._waiting = True
+            task.punctuate()
+        self.processed_total += done
+        return done
+
+    def _poll_seconds(self) -> float:
+        if self._waiting or self._commit_now:
+            return POLL_SECONDS_MIN
+        due = self._committer.committed_at + self._commit_every - time.monotonic()
+        return min(max(due, 0.001), POLL_SECONDS_MAX)
+
+    def _commit_due(self) -> bool:
+        if self._commit_now:
+            return True
+        if time.monotonic() - self._committer.committed_at >= self._commit_every:
+            return True
+        # Early rather than never: what is not committed is bounded in bytes.
+        held = sum(t.uncommitted_bytes for t in self._tasks.running())
+        return held >= self._config.uncommitted_bytes_max
+
+    def _commit(self) -> None:
+        self._commit_now = False
+        self._committer.commit(self._tasks.running())
+        self._between_commits()
+
+    def finish(self, *, clean: bool) -> None:
+        """Leave: commit what is done, close every task, leave the group so that others take over at once."""
+        try:
+            if clean:
+                self._tasks.collect()
+                self._committer.commit(self._tasks.running())
+            else:
+                self._tasks.roll_back()
+        except (TransactionAborted, TaskMigrated, Retry) as error:
+            log.warning("the last commit failed, its records will be processed again: %s", error)
+            clean = False
+        finally:
+            self._tasks.close_all(clean=clean)
+            self._consumer.client.close()

@@ -1,0 +1,224 @@
+"""The tasks of this instance: given by the group, taken over by the restorer, started, stopped and taken back here.
+
+Owner: the loop; its thread only. Implements `membership.Listener`: what it does in a callback is commit and close,
+never restore. Other threads see the tasks through `published`, a tuple that is replaced as a whole.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+
+from confluent_kafka import TopicPartition
+
+from engine.errors import Fatal, RebuildTask, Retry
+from engine.records import RawBatch
+from engine.runtime.active_task import ActiveTask, TaskParts
+from engine.runtime.blueprint import Blueprint
+from engine.runtime.commit import Committer
+from engine.runtime.consumer import Consumer
+from engine.runtime.record_queue import Place
+from engine.runtime.restorer import Restorer
+from engine.runtime.take_over import TakeOver
+
+log = logging.getLogger(__name__)
+
+Notify = Callable[..., None]
+
+
+class Tasks:
+    """All tasks assigned to this instance, running or on their way."""
+
+    def __init__(
+        self, blueprint: Blueprint, parts: TaskParts, restorer: Restorer, poll_records: int, notify: Notify
+    ) -> None:
+        self._blueprint = blueprint
+        self._parts = parts
+        self._restorer = restorer
+        self._notify = notify
+        # A queue that waits for its neighbours is not filled beyond this.
+        self._waiting_max = 2 * poll_records
+        self.consumer: Consumer
+        self.committer: Committer
+        self.by_id: dict[str, ActiveTask] = {}
+        self._by_place: dict[Place, ActiveTask] = {}
+        self.take_overs: dict[str, TakeOver] = {}
+        self.published: tuple[ActiveTask, ...] = ()
+
+    def running(self) -> list[ActiveTask]:
+        """Tasks that process."""
+        return [t for t in self.by_id.values() if t.state == "running"]
+
+    # -- what the group says (in its callbacks) -----------------------------------------------------------------------
+
+    def tasks_assigned(self, tasks: list[str]) -> None:
+        """Begin to take these over."""
+        for name in tasks:
+            if name not in self.by_id:
+                self._begin(name)
+        self._notify("rebalance", f"assigned {len(tasks)} tasks: {', '.join(sorted(tasks)) or 'none'}", tasks=tasks)
+        self._publish()
+
+    def tasks_revoked(self, tasks: list[str]) -> None:
+        """Commit, then close these: another member may start them when this returns."""
+        clean = True
+        if any(self._is_running(name) for name in tasks):
+            try:
+                self.committer.commit(self.running())
+            except (RebuildTask, Retry) as error:
+                log.warning("the commit before tasks were revoked failed: %s", error)
+                clean = False
+                self.roll_back()
+        for name in tasks:
+            self._close(name, clean=clean)
+        self._notify("rebalance", f"revoked {len(tasks)} tasks: {', '.join(sorted(tasks)) or 'none'}", tasks=tasks)
+        self._publish()
+
+    def tasks_lost(self, tasks: list[str]) -> None:
+        """Close these without committing, and undo the transaction that they took part in."""
+        for name in tasks:
+            self._close(name, clean=False)
+        self.roll_back()
+        self._notify("fenced", f"lost {len(tasks)} tasks: another member has them", tasks=tasks)
+        self._publish()
+
+    # -- between polls ------------------------------------------------------------------------------------------------
+
+    def collect(self) -> bool:
+        """Start what the restorer has finished; returns whether a commit is due because of it."""
+        started = False
+        for wanted in self._restorer.finished():
+            task = self.by_id.get(wanted.task)
+            if task is None or self.take_overs.get(wanted.task) is not wanted:
+                wanted.close(clean=True)
+                continue
+            del self.take_overs[wanted.task]
+            for note in wanted.notes:
+                log.warning("task %s: %s", wanted.task, note)
+                self._notify("error", note, task=wanted.task)
+            if wanted.error is not None:
+                self._failed(task, wanted.error)
+                continue
+            self._start(task, wanted)
+            started = True
+        if started:
+            self._publish()
+        return started
+
+    def route(self, batches: Iterable[RawBatch]) -> None:
+        """Hand each batch to its task; what belongs to no task any more is dropped."""
+        for raw in batches:
+            task = self._by_place.get((raw.topic, raw.partition))
+            if task is None:
+                continue
+            queue = task.accept(raw)
+            if queue is not None and queue.waiting > self._waiting_max and not queue.paused:
+                self.consumer.pause(queue.place)
+                queue.paused = True
+
+    def resume(self, task: ActiveTask) -> None:
+        """Fetch again what was paused because it waited."""
+        for queue in task.inputs.by_place.values():
+            if queue.paused and queue.waiting <= self._waiting_max // 2:
+                self.consumer.resume(queue.place)
+                queue.paused = False
+
+    # -- undoing ------------------------------------------------------------------------------------------------------
+
+    def roll_back(self) -> None:
+        """Abort: every running task goes back to what was committed, or is taken over anew where that is unknown."""
+        if self.committer.abort():
+            for task in self.running():
+                self._rewind(task, task.rollback())
+            return
+        for task in self.running():
+            self.retake(task.id, "the outcome of the last commit is unknown")
+
+    def retake(self, name: str, why: str) -> None:
+        """Close a task without committing and take it over again from what the group and the changelogs say."""
+        log.warning("task %s is taken over again: %s", name, why)
+        self._close(name, clean=False)
+        self._begin(name)
+        self._publish()
+
+    def retake_by_place(self, place: Place, why: str) -> None:
+        """Take over the task that reads `place` again."""
+        task = self._by_place.get(place)
+        if task is not None:
+            self.retake(task.id, why)
+
+    def close_all(self, *, clean: bool) -> None:
+        """Close every task."""
+        for name in list(self.by_id):
+            self._close(name, clean=clean)
+        self._publish()
+
+    # -- one task -----------------------------------------------------------------------------------------------------
+
+    def _begin(self, name: str) -> None:
+        shape = self._blueprint.tasks.get(name)
+        if shape is None:
+            raise Fatal(f"task {name} was assigned, which this topology does not have: was the tasks topic changed?")
+        plan = self._blueprint.plans[shape.sub_topology]
+        task = ActiveTask(name, shape.sub_topology, shape.partition, plan, list(shape.places), self._parts)
+        specs = self._blueprint.specs(shape.sub_topology)
+        wanted = TakeOver(
+            name,
+            shape.partition,
+            task.context,
+            specs,
+            {store: self._blueprint.changelog(spec) for store, spec in specs.items()},
+            list(shape.places),
+            self._blueprint.resets,
+        )
+        task.move("restoring")
+        self.by_id[name] = task
+        self.take_overs[name] = wanted
+        self._restorer.submit(wanted)
+
+    def _start(self, task: ActiveTask, wanted: TakeOver) -> None:
+        restored = sum(r.records for r in wanted.restores)
+        task.restores = {r.store_name: r for r in wanted.restores}
+        task.start(wanted.committed, wanted.stores)
+        for place in task.places:
+            self._by_place[place] = task
+        self.consumer.assign(TopicPartition(p[0], p[1], c.offset) for p, c in wanted.committed.items())
+        log.info("task %s runs; %d records restored", task.id, restored)
+        for restoring in wanted.restores:
+            if restoring.records:
+                text = f"restored {restoring.records} records of {restoring.store_name} from offset {restoring.start}"
+                self._notify("restore-ended", text, task=task.id, store=restoring.store_name)
+        self._notify("task-assigned", f"task {task.id} runs", task=task.id)
+
+    def _failed(self, task: ActiveTask, error: Exception) -> None:
+        if isinstance(error, RebuildTask | Retry):
+            self.by_id.pop(task.id)
+            self._begin(task.id)
+            return
+        raise error
+
+    def _rewind(self, task: ActiveTask, offsets: list[TopicPartition]) -> None:
+        """Read on from the committed offsets: un-assigning drops what was fetched beyond them."""
+        self.consumer.unassign(task.places)
+        self.consumer.assign(offsets)
+        for queue in task.inputs.by_place.values():
+            queue.paused = False
+
+    def _close(self, name: str, *, clean: bool) -> None:
+        task = self.by_id.pop(name, None)
+        wanted = self.take_overs.pop(name, None)
+        if wanted is not None:
+            self._restorer.cancel(wanted)
+        if task is None:
+            return
+        if task.state == "running":
+            for place in task.places:
+                self._by_place.pop(place, None)
+            self.consumer.unassign(task.places)
+        task.close(clean=clean)
+        self._notify("task-revoked", f"task {name} closed", task=name)
+
+    def _is_running(self, name: str) -> bool:
+        task = self.by_id.get(name)
+        return task is not None and task.state == "running"
+
+    def _publish(self) -> None:
+        self.published = tuple(self.by_id.values())

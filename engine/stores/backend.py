@@ -70,7 +70,7 @@ class Backend(Protocol):
         """Apply a change as one step: after a crash either all of it is there or nothing."""
 
     def meta(self, name: str) -> bytes | None:
-        """A meta value."""
+        """A meta value; safe from any thread."""
 
     def page(self, family: str, bounds: Range, limit: int) -> list[tuple[bytes, bytes]]:
         """Up to `limit` rows in byte order; safe from any thread."""

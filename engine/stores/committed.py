@@ -6,9 +6,16 @@ on by key. Keys and values are bytes; who shows them decodes them. After the sto
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 from engine.stores import layouts
 from engine.stores.backend import DEFAULT, Backend, Range
 from engine.stores.contract import CommittedRow
+from engine.topology.stores import StoreSpec
+
+_SEGMENT = "segment-"
+# Rows read at a time while a page is filtered.
+_PIECE_ROWS = 512
 
 
 def beyond(bounds: Range, start_after: bytes | None) -> Range:
@@ -67,3 +74,215 @@ class CommittedKeyValue:
     def _row(self, key: bytes, raw: bytes) -> CommittedRow:
         value, timestamp = layouts.split_timestamped(raw) if self._timestamped else (raw, None)
         return CommittedRow(key, value, timestamp, cursor=key)
+
+
+class _CommittedSegments:
+    """Rows of time segments, in the order of segment and changelog key; expired rows are left out."""
+
+    def __init__(self, backend: Backend, spec: StoreSpec, interval_ms: int) -> None:
+        self._backend = backend
+        self._spec = spec
+        self._interval_ms = interval_ms
+        self._timestamped = spec.timestamped
+
+    def _oldest(self) -> int:
+        observed = self._backend.meta("observed")
+        if observed is None:
+            return 0
+        return max(layouts.LONG.unpack(observed)[0] - (self._spec.retention_ms or 0) + 1, 0)
+
+    def _segments(self, time_from: int, time_to: int, *, reverse: bool) -> list[int]:
+        first, last = time_from // self._interval_ms, time_to // self._interval_ms
+        found = [int(name[len(_SEGMENT) :]) for name in self._backend.families() if name.startswith(_SEGMENT)]
+        return sorted((i for i in found if first <= i <= last), reverse=reverse)
+
+    def _page(
+        self,
+        bounds: Range,
+        times: tuple[int, int],
+        wanted: Callable[[CommittedRow], bool],
+        limit: int,
+        start_after: bytes | None,
+    ) -> list[CommittedRow]:
+        low, high = max(times[0], self._oldest()), times[1]
+        after_segment = None if start_after is None else layouts.LONG.unpack_from(start_after)[0]
+        rows: list[CommittedRow] = []
+        for segment in self._segments(low, high, reverse=bounds.reverse) if low <= high else ():
+            behind = None
+            if after_segment is not None:
+                if (segment > after_segment) if bounds.reverse else (segment < after_segment):
+                    continue
+                behind = start_after[8:] if start_after is not None and segment == after_segment else None
+            for row in self._rows_of(segment, beyond(bounds, behind)):
+                if low <= self._time(row) <= high and wanted(row):
+                    rows.append(row)
+                    if len(rows) == limit:
+                        return rows
+        return rows
+
+    def _rows_of(self, segment: int, bounds: Range) -> Iterator[CommittedRow]:
+        """All rows of a segment, read in pieces so that no lock is held for long."""
+        prefix = layouts.LONG.pack(segment)
+        while True:
+            found = self._backend.page(f"{_SEGMENT}{segment}", bounds, _PIECE_ROWS)
+            for name, raw in found:
+                yield self._row(name, raw, prefix + name)
+            if len(found) < _PIECE_ROWS:
+                return
+            bounds = beyond(bounds, found[-1][0])
+
+    def _find(self, name: bytes, time: int) -> CommittedRow | None:
+        segment = time // self._interval_ms
+        raw = self._backend.lookup(f"{_SEGMENT}{segment}", [name])[0] if time >= self._oldest() else None
+        return None if raw is None else self._row(name, raw, layouts.LONG.pack(segment) + name)
+
+    def _row(self, name: bytes, raw: bytes, cursor: bytes) -> CommittedRow:
+        raise NotImplementedError
+
+    def _time(self, row: CommittedRow) -> int:
+        raise NotImplementedError
+
+
+class CommittedWindows(_CommittedSegments):
+    """Committed windows. Bounds of keys and of starts are inclusive; a None key bound is open."""
+
+    def get(self, key: bytes, start: int) -> CommittedRow | None:
+        """The window of a key that starts at `start`, or None (always None where duplicates are retained)."""
+        return None if self._spec.retain_duplicates else self._find(layouts.window_key(key, start), start)
+
+    def fetch(
+        self,
+        key: bytes,
+        time_from: int,
+        time_to: int,
+        *,
+        limit: int,
+        reverse: bool = False,
+        start_after: bytes | None = None,
+    ) -> list[CommittedRow]:
+        """Up to `limit` windows of one key, by start."""
+        if time_to < max(time_from, 0):
+            return []
+        low, high = layouts.window_key(key, max(time_from, 0)), layouts.window_key(key, time_to, layouts.SEQUENCE_MAX)
+        bounds = Range(low, high + b"\x00", reverse)
+        return self._page(bounds, (time_from, time_to), lambda row: row.key == key, limit, start_after)
+
+    def range(
+        self,
+        key_from: bytes | None,
+        key_to: bytes | None,
+        time_from: int = 0,
+        time_to: int = layouts.LONG_MAX,
+        *,
+        limit: int,
+        reverse: bool = False,
+        start_after: bytes | None = None,
+    ) -> list[CommittedRow]:
+        """Up to `limit` windows of a range of keys (both None: all) and starts."""
+        bounds = Range(key_from, None, reverse)
+        wanted = _within(key_from, key_to)
+        return self._page(bounds, (time_from, time_to), wanted, limit, start_after)
+
+    def prefix(
+        self,
+        prefix: bytes,
+        time_from: int = 0,
+        time_to: int = layouts.LONG_MAX,
+        *,
+        limit: int,
+        reverse: bool = False,
+        start_after: bytes | None = None,
+    ) -> list[CommittedRow]:
+        """Up to `limit` windows of the keys that start with `prefix`."""
+        bounds = Range(prefix, layouts.after_prefix(prefix), reverse)
+        return self._page(bounds, (time_from, time_to), lambda row: row.key.startswith(prefix), limit, start_after)
+
+    def _row(self, name: bytes, raw: bytes, cursor: bytes) -> CommittedRow:
+        key, start, _ = layouts.split_window_key(name)
+        value, timestamp = layouts.split_timestamped(raw) if self._timestamped else (raw, None)
+        end = min(start + (self._spec.window_ms or 0), layouts.LONG_MAX)
+        return CommittedRow(key, value, timestamp, start, end, cursor=cursor)
+
+    def _time(self, row: CommittedRow) -> int:
+        return row.start or 0
+
+
+class CommittedSessions(_CommittedSegments):
+    """Committed sessions. `earliest_end` and `latest_start` are inclusive, as in `SessionStore.find_sessions`."""
+
+    def get(self, key: bytes, start: int, end: int) -> CommittedRow | None:
+        """Exactly that session, or None."""
+        return self._find(layouts.session_key(key, start, end), end)
+
+    def fetch(
+        self,
+        key: bytes,
+        earliest_end: int = 0,
+        latest_start: int = layouts.LONG_MAX,
+        *,
+        limit: int,
+        reverse: bool = False,
+        start_after: bytes | None = None,
+    ) -> list[CommittedRow]:
+        """Up to `limit` sessions of one key, by (end, start)."""
+        behind = layouts.session_key(key, layouts.LONG_MAX, layouts.LONG_MAX) + b"\x00"
+        bounds = Range(layouts.session_key(key, 0, max(earliest_end, 0)), behind, reverse)
+        wanted = _starting_by(latest_start, key, key)
+        return self._page(bounds, (earliest_end, layouts.LONG_MAX), wanted, limit, start_after)
+
+    def range(
+        self,
+        key_from: bytes | None,
+        key_to: bytes | None,
+        earliest_end: int = 0,
+        latest_start: int = layouts.LONG_MAX,
+        *,
+        limit: int,
+        reverse: bool = False,
+        start_after: bytes | None = None,
+    ) -> list[CommittedRow]:
+        """Up to `limit` sessions of a range of keys (both None: all)."""
+        bounds = Range(key_from, None, reverse)
+        wanted = _starting_by(latest_start, key_from, key_to)
+        return self._page(bounds, (earliest_end, layouts.LONG_MAX), wanted, limit, start_after)
+
+    def prefix(
+        self,
+        prefix: bytes,
+        earliest_end: int = 0,
+        latest_start: int = layouts.LONG_MAX,
+        *,
+        limit: int,
+        reverse: bool = False,
+        start_after: bytes | None = None,
+    ) -> list[CommittedRow]:
+        """Up to `limit` sessions of the keys that start with `prefix`."""
+        bounds = Range(prefix, layouts.after_prefix(prefix), reverse)
+
+        def wanted(row: CommittedRow) -> bool:
+            return row.key.startswith(prefix) and (row.start or 0) <= latest_start
+
+        return self._page(bounds, (earliest_end, layouts.LONG_MAX), wanted, limit, start_after)
+
+    def _row(self, name: bytes, raw: bytes, cursor: bytes) -> CommittedRow:
+        key, start, end = layouts.split_session_key(name)
+        return CommittedRow(key, raw, None, start, end, cursor=cursor)
+
+    def _time(self, row: CommittedRow) -> int:
+        return row.end or 0
+
+
+def _within(key_from: bytes | None, key_to: bytes | None) -> Callable[[CommittedRow], bool]:
+    def wanted(row: CommittedRow) -> bool:
+        return (key_from is None or row.key >= key_from) and (key_to is None or row.key <= key_to)
+
+    return wanted
+
+
+def _starting_by(latest_start: int, key_from: bytes | None, key_to: bytes | None) -> Callable[[CommittedRow], bool]:
+    inside = _within(key_from, key_to)
+
+    def wanted(row: CommittedRow) -> bool:
+        return inside(row) and (row.start or 0) <= latest_start
+
+    return wanted

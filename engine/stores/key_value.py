@@ -50,6 +50,25 @@ class KeyValueStore(LayeredStore):
         found.update({key: (value, entry[1]) for key, value, entry in decoded})
         return found
 
+    def fetch_column(self, raw_keys: list[bytes]) -> list[Entry | None]:
+        """`fetch` as a column beside `raw_keys`: the fastest way to read a batch."""
+        found = self._table.find_column(raw_keys)
+        if self._table.keeps_objects:
+            return found
+        values = self._table.serde.deserialize_many([None if entry is None else entry[0] for entry in found])
+        return [entry and (value, entry[1]) for entry, value in zip(found, values, strict=True)]
+
+    def write_columns(self, raw_keys: list[bytes], values: list[Any], timestamps: list[int]) -> None:
+        """`write` of columns: the fastest way to write a batch. The keys must be distinct and no value None.
+
+        The lists belong to the store from here on: don't change them.
+        """
+        if not self._table.keeps_objects:
+            values = self._table.serde.serialize_many(values)
+        self._table.set_columns(raw_keys, values, timestamps)
+        if self._log is not None:
+            self._log.extend(zip(raw_keys, zip(values, timestamps, strict=True), strict=True))
+
     def write(self, updates: dict[bytes, Entry | Tombstone | None]) -> None:
         """Put (value, timestamp) under each key, in order; `Tombstone(timestamp)` deletes, None deletes "now".
 

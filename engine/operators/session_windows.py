@@ -84,7 +84,9 @@ class SessionWindowedAggregateProcessor(Processor):
                 self.store.remove_raw(raw, from_, to)
                 self._changed(batch, row, raw, from_, to, None, stored)
         self.store.put_raw(raw, start, end, aggregate)
-        self._changed(batch, row, raw, start, end, aggregate, None)
+        # What a session replaces is told at a commit only: at once, Kafka Streams sends a new session in any case.
+        replaced = [stored for *bounds, stored in merged if bounds == [start, end]] if self.changes.holds_back else []
+        self._changed(batch, row, raw, start, end, aggregate, replaced[0] if replaced else None)
 
     def _changed(self, batch: Batch, row: int, raw: bytes, start: int, end: int, new: Any, old: Any) -> None:
         """Report an update at the session's end, unless sessions are reported when they close."""

@@ -78,7 +78,7 @@ class RocksBackend:
             rows = space.items(backwards=True, read_opt=options)
             if lower := bounds.lower:
                 rows = takewhile(lambda row: row[0] >= lower, rows)
-        return rows
+        return _keeping(rows, options)
 
     def page(self, family: str, bounds: Range, limit: int) -> list[tuple[bytes, bytes]]:
         """See `Backend`."""
@@ -198,3 +198,9 @@ def _opening_error(directory: Path, error: Exception) -> Exception:
             "stop the other process, or give this one another state directory"
         )
     return TaskCorrupted(f"the store in {directory} cannot be opened ({words}): it must be rebuilt from its changelog")
+
+
+def _keeping(rows: Iterator[tuple[bytes, bytes]], options: ReadOptions) -> Iterator[tuple[bytes, bytes]]:
+    """The rows, with the options that they are read by: rocksdict's iterator reads the bound from freed memory otherwise."""
+    yield from rows
+    del options

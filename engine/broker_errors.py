@@ -7,6 +7,11 @@ from confluent_kafka import KafkaError, KafkaException
 
 from engine.errors import BrokerUnavailable, Fatal, StatehouseError, TaskCorrupted, TaskMigrated
 
+
+class MissingTopic(Fatal):
+    """A topic or partition that was asked for does not exist, or does not exist yet."""
+
+
 TIMED_OUT = -185
 TRANSPORT = -195
 ALL_BROKERS_DOWN = -187
@@ -17,6 +22,7 @@ PARTITION_EOF = -191
 STATE = -172
 CONFLICT = -173
 RESOLVE = -193
+NO_ENTRY = -156
 UNKNOWN_TOPIC = -188
 UNKNOWN_PARTITION = -190
 NO_OFFSET = -168
@@ -70,6 +76,8 @@ def named(error: KafkaException | KafkaError, what: str) -> StatehouseError:
         return TaskMigrated(f"{text}. Another member has taken over; this one rejoins")
     if code in _DENIED:
         return Fatal(f"{text}. Give the engine's principal the right to it")
+    if code in {UNKNOWN_TOPIC, UNKNOWN_PARTITION, NO_ENTRY, KafkaError.UNKNOWN_TOPIC_OR_PART}:
+        return MissingTopic(f"{text}. Create the topic, or name another")
     if code in {AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}:
         return TaskCorrupted(f"{text}. The offset is no longer in the topic")
     if code in _UNAVAILABLE or found.retriable():

@@ -169,7 +169,7 @@ class Engine:
 
     def _caught_up(self) -> bool:
         tasks = self.tasks.running()
-        if len(tasks) < len(self.tasks.by_id) or not self.membership.joined or any(t.dirty for t in tasks):
+        if len(tasks) < len(self.tasks.by_id) or not self.membership.joined:
             return False
         now = time.monotonic()
         if now < getattr(self, "_look_again", 0.0):
@@ -177,6 +177,9 @@ class Engine:
         self._look_again = now + 0.05
         places = [p for t in tasks for p in t.places]
         if any(self.consumer.lag(p) != 0 for p in places):
+            return False
+        if any(t.dirty for t in tasks):
+            self.loop.request_commit()
             return False
         ends = self.topics.end_offsets(places, committed_only=self.config.exactly_once)
         return all(self.consumer.position(p) >= end for p, end in ends.items())

@@ -4,6 +4,7 @@ Called at start by the composition root, before anything consumes. Every call bl
 may be made from any thread.
 """
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -11,10 +12,12 @@ from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCol
 from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic, OffsetSpec
 
 from engine import broker_errors
-from engine.errors import TopologyError
+from engine.broker_errors import MissingTopic
+from engine.errors import BrokerUnavailable, TopologyError
 
 # How long an administrative request may take: brokers that are slower are in trouble.
 ANSWER_SECONDS = 30.0
+RETRY_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ class Topics:
     """Questions and orders to the cluster about topics."""
 
     def __init__(self, client: Mapping[str, str], replication_factor: int = -1) -> None:
-        self.admin = AdminClient(dict(client))
+        self._client = dict(client)
+        self.admin = AdminClient(self._client)
         self.replication_factor = replication_factor
 
     def partition_counts(self, names: Iterable[str]) -> dict[str, int]:
@@ -116,8 +120,23 @@ class Topics:
         asked = {TopicPartition(topic, partition): spec for topic, partition in partitions}
         if not asked:
             return {}
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while True:
+            try:
+                return self._offsets(asked, committed_only=committed_only)
+            except (BrokerUnavailable, MissingTopic):
+                # A topic made a moment ago has no leader yet, or is not known everywhere.
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(RETRY_SECONDS)
+                # A client can hold on to the answer that a topic is unknown: a new one asks afresh.
+                self.admin = AdminClient(self._client)
+
+    def _offsets(
+        self, asked: Mapping[TopicPartition, OffsetSpec], *, committed_only: bool
+    ) -> dict[tuple[str, int], int]:
         isolation = IsolationLevel.READ_COMMITTED if committed_only else IsolationLevel.READ_UNCOMMITTED
-        futures = self.admin.list_offsets(asked, isolation_level=isolation, request_timeout=ANSWER_SECONDS)
+        futures = self.admin.list_offsets(dict(asked), isolation_level=isolation, request_timeout=ANSWER_SECONDS)
         found = {}
         for place, future in futures.items():
             try:

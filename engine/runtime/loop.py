@@ -61,7 +61,9 @@ class Loop:
         self.turns_total = 0
         self.processed_total = 0
         self.busy_seconds = 0.0
-        self.started_at = time.monotonic()
+        # When the first and the last records were worked on: what a benchmark divides by.
+        self.busy_from: float | None = None
+        self.busy_until = 0.0
 
     def stop(self) -> None:
         """End after this turn."""
@@ -116,7 +118,9 @@ class Loop:
         # 6: report: what other threads show is published; commands take their turn.
         self._housekeeping()
         if done or batches:
-            self.busy_seconds += time.monotonic() - began
+            self.busy_until = time.monotonic()
+            self.busy_seconds += self.busy_until - began
+            self.busy_from = self.busy_from or began
         return done
 
     def _process(self) -> int:

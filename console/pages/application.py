@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.urls import reverse
-
 from console.access.policy import requires
 from console.observe import snapshot
 from console.pages import drawing, hues, overview, shell, verdicts
@@ -29,9 +27,11 @@ def application(request: HttpRequest, app: str) -> HttpResponse:
         "it": seen,
         "level": verdicts.level(seen["verdict"]),
         "word": verdicts.words(seen["verdict"]),
-        "verdicts": verdicts.own(seen["verdict"], *_where(app, seen)) + _pressure(seen["instances"]) + _disagreement(seen["topology_hashes"]),
+        "verdicts": verdicts.lines(seen["problems"])
+        + _pressure(seen["instances"])
+        + _disagreement(seen["topology_hashes"]),
         "palette": palette,
-        "matrix": matrix(tasks, snapshot.rows(seen["matrix"]), names, palette)[:TASKS_SHOWN_MAX],
+        "matrix": matrix(tasks, snapshot.rows(seen["matrix"]), seen["instances"], palette)[:TASKS_SHOWN_MAX],
         "names": names,
         "tasks_total": len(tasks),
         "tasks_shown_max": TASKS_SHOWN_MAX,
@@ -39,17 +39,27 @@ def application(request: HttpRequest, app: str) -> HttpResponse:
         "history": [value for _at, value in seen["rates"].get("history") or []],
         "drawing": drawing.layout(topology["description"], app) if topology else None,
     }
-    return shell.page(request, "pages/application.html", seen, context, section="application", topic=f"app:{app}", app=app)
+    return shell.page(
+        request, "pages/application.html", seen, context, section="application", topic=f"app:{app}", app=app
+    )
 
 
-def matrix(tasks: list[dict[str, Any]], pairs: list[dict[str, Any]], names: list[str], palette: dict[str, int]) -> list[dict[str, Any]]:
-    """Return one row a task with one cell an instance: its role and state there, or nothing."""
+def matrix(
+    tasks: list[dict[str, Any]], pairs: list[dict[str, Any]], instances: list[dict[str, Any]], palette: dict[str, int]
+) -> list[dict[str, Any]]:
+    """Return one row a task with one cell an instance: its role and state there, or nothing.
+
+    What an instance that cannot be reached said of its tasks is kept, marked as unreachable.
+    """
     at = {(each["task"], each["instance"]): each for each in pairs}
     rows = []
     for task in tasks:
         here = []
-        for name in names:
+        for each in instances:
+            name = each["name"]
             pair = at.get((task["task"], name))
+            if pair and each["state"] in {"unreachable", "expired"}:
+                pair = pair | {"state": "unreachable"}
             here.append(_square(pair, name, palette) if pair else {"name": name})
         rows.append(task | {"squares": here})
     return rows
@@ -59,12 +69,15 @@ def _square(pair: dict[str, Any], name: str, palette: dict[str, int]) -> dict[st
     """Return how one task looks at one instance: the strip's idiom, with the word beside it."""
     state, role = pair["state"], pair["role"]
     word = role if state == "running" else state
-    look = {"unreachable": "unreachable", "moving": "moving", "suspended": "moving", "stalled": "stalled"}.get(state, "standby" if role == "standby" else "")
-    return {"name": name, "word": word, "classes": f"hue-{palette.get(name, 0)} {look}".strip(), "title": f"{pair['task']} at {name}: {role}, {state}"}
-
-
-def _where(app: str, seen: dict[str, Any]) -> tuple[str, str]:
-    return (reverse("lag-of", args=[app]), "to its lag") if seen["lag"].get("total") else ("", "")
+    look = {"unreachable": "unreachable", "moving": "moving", "suspended": "moving", "stalled": "stalled"}.get(
+        state, "standby" if role == "standby" else ""
+    )
+    return {
+        "name": name,
+        "word": word,
+        "classes": f"hue-{palette.get(name, 0)} {look}".strip(),
+        "title": f"{pair['task']} at {name}: {role}, {state}",
+    }
 
 
 def _pressure(instances: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -79,4 +92,9 @@ def _pressure(instances: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _disagreement(hashes: list[str]) -> list[dict[str, Any]]:
     if len(hashes) < 2:  # noqa: PLR2004 - one is agreement
         return []
-    return [{"level": "bad", "words": f"The instances run {len(hashes)} different topologies: deploy one version to all of them."}]
+    return [
+        {
+            "level": "bad",
+            "words": f"The instances run {len(hashes)} different topologies: deploy one version to all of them.",
+        }
+    ]

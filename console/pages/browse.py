@@ -42,8 +42,15 @@ def entry(request: HttpRequest, app: str, store: str) -> HttpResponse:
     found = context["rows"][0] if context["rows"] else None
     if found:
         whole, cut = tree.lines(found["value"])
-        context |= {"found": found, "lines": whole, "cut": cut, "source": next((each for each in context["sources"] if found["partition"] in each["partitions"]), None)}
-    return shell.page(request, "pages/entry.html", seen, context | {"it": seen, "store": store}, section="stores", app=app)
+        context |= {
+            "found": found,
+            "lines": whole,
+            "cut": cut,
+            "source": next((each for each in context["sources"] if found["partition"] in each["partitions"]), None),
+        }
+    return shell.page(
+        request, "pages/entry.html", seen, context | {"it": seen, "store": store}, section="stores", app=app
+    )
 
 
 def answer(request: HttpRequest, asked: query.Query, app: str, store: str) -> dict[str, Any]:
@@ -56,7 +63,13 @@ def answer(request: HttpRequest, asked: query.Query, app: str, store: str) -> di
         got = entries.page(app, store, asked.params)
     except entries.Unavailable as error:
         outcome = "bad" if error.code == "bad-request" else "not-ready" if error.retryable else "failed"
-        return nothing | {"outcome": outcome, "words": error.words, "code": error.code, "state": error.state, "copies": copies}
+        return nothing | {
+            "outcome": outcome,
+            "words": error.words,
+            "code": error.code,
+            "state": error.state,
+            "copies": copies,
+        }
     failed = [each for each in got["sources"] if each.get("error")]
     rows = [row(each, got["sources"], app, store) for each in got["entries"]]
     outcome = ("partial" if failed else "found") if rows else ("not-ready" if failed else "nothing")
@@ -64,7 +77,9 @@ def answer(request: HttpRequest, asked: query.Query, app: str, store: str) -> di
     following["cursor"] = got["cursor"] or ""
     return {
         "outcome": outcome,
-        "words": f"{len(failed)} of {len(got['sources'])} partitions did not answer. What they hold is missing here." if failed else "",
+        "words": f"{len(failed)} of {len(got['sources'])} partitions did not answer. What they hold is missing here."
+        if failed
+        else "",
         "rows": rows,
         "sources": sources(got["sources"]),
         "more": f"?{following.urlencode()}" if got["cursor"] else "",
@@ -77,11 +92,18 @@ def row(found: dict[str, Any], answered: list[dict[str, Any]], app: str, store: 
     owner = next((each["instance"] for each in answered if each["partition"] == found["partition"]), None)
     return found | {
         "key_shown": entries.display(found["key"], CELL_CHARACTERS_MAX),
-        "value_shown": entries.display(found["value"], CELL_CHARACTERS_MAX),
+        "value_shown": shown(found["value"]),
         "undecodable": found["value"].get("undecodable") if isinstance(found["value"], dict) else None,
         "owner": owner,
         "href": f"{reverse('entry', args=[app, store])}?{urlencode(query.address_of(found))}",
     }
+
+
+def shown(value: Any) -> dict[str, Any]:
+    """Return a value as a cell shows it: whole numbers grouped, so that large ones can be read and compared."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return {"text": f"{value:,}", "cut": False, "number": True}
+    return entries.display(value, CELL_CHARACTERS_MAX)
 
 
 def sources(answered: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -114,8 +136,25 @@ def form(asked: query.Query, seen: dict[str, Any]) -> dict[str, Any]:
     ways = query.WAYS.get(kind, query.WAYS["key-value"])
     shown = list(dict.fromkeys(name for way in ways for name in query.fields_of(way, kind)))
     return {
-        "ways": [{"name": way, "label": query.LABELS[way], "checked": way == asked.by, "fields": " ".join(query.fields_of(way, kind))} for way in ways],
-        "fields": [{"name": name, "value": asked.written.get(name, ""), "time": name in query.TIMES, "shown": name in query.fields_of(asked.by, kind)} | _TEXTS[name] for name in shown],
+        "ways": [
+            {
+                "name": way,
+                "label": query.LABELS[way],
+                "checked": way == asked.by,
+                "fields": " ".join(query.fields_of(way, kind)),
+            }
+            for way in ways
+        ],
+        "fields": [
+            {
+                "name": name,
+                "value": asked.written.get(name, ""),
+                "time": name in query.TIMES,
+                "shown": name in query.fields_of(asked.by, kind),
+            }
+            | _TEXTS[name]
+            for name in shown
+        ],
         "formats": query.FORMATS,
         "format": asked.written.get("key_format", ""),
         "limits": query.LIMITS,
@@ -137,4 +176,7 @@ _TEXTS: dict[str, dict[str, str]] = {
     "session_to": {"label": "to (UTC)", "hint": ""},
     "as_of": {"label": "As of (UTC)", "hint": "what was valid then"},
 }
-store_of, store_page = store.find, lambda request, template, seen, context: store.page(request, template, seen, context, tab="browse")
+store_of, store_page = (
+    store.find,
+    lambda request, template, seen, context: store.page(request, template, seen, context, tab="browse"),
+)

@@ -14,7 +14,14 @@ from django.core.management import get_commands
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
-_COMMANDS = {"key": "get", "prefix": "prefix", "range": "range", "window": "window", "session": "session", "as-of": "as-of"}
+_COMMANDS = {
+    "key": "get",
+    "prefix": "prefix",
+    "range": "range",
+    "window": "window",
+    "session": "session",
+    "as-of": "as-of",
+}
 
 
 def entries(request: HttpRequest, app: str, store: str, params: dict[str, str], by: str) -> list[dict[str, str]]:
@@ -44,5 +51,10 @@ def _python(url: str, params: dict[str, str]) -> str:
 def _command(app: str, store: str, params: dict[str, str], by: str) -> str:
     words = ["uv", "run", "manage.py", "store", _COMMANDS[by], app, store]
     words += [value for name, value in params.items() if name in {"key", "prefix"}]
-    words += [word for name, value in params.items() if name not in {"key", "prefix"} for word in (f"--{name.replace('_', '-')}", value)]
+    words += [
+        word
+        for name, value in params.items()
+        if name not in {"key", "prefix"}
+        for word in (f"--{name.replace('_', '-')}", value)
+    ]
     return " ".join(shlex.quote(word) for word in words)

@@ -26,7 +26,14 @@ ENDED = {"succeeded", "failed", "cancelled"}
 def jobs(request: HttpRequest) -> HttpResponse:
     """Draw all jobs, newest first."""
     seen = snapshot.jobs()
-    return shell.page(request, "pages/jobs.html", seen, {"jobs": seen["jobs"], "counts": seen["counts"]}, section="jobs", topic="jobs")
+    return shell.page(
+        request,
+        "pages/jobs.html",
+        seen,
+        {"jobs": [with_tone(each) for each in seen["jobs"]], "counts": seen["counts"]},
+        section="jobs",
+        topic="jobs",
+    )
 
 
 @requires("read-jobs")
@@ -35,11 +42,14 @@ def job(request: HttpRequest, job: UUID) -> HttpResponse:
     seen = shell.found(snapshot.job(str(job)), f"a job {job}")
     context = {
         "it": seen,
+        "tone": with_tone(seen)["tone"],
         "ended": seen["state"] in ENDED,
         "parts": parts(seen),
         "may_cancel": policy.allowed(request.user, "cancel-job", seen["application"], seen["store"]),
     }
-    return shell.page(request, "pages/job.html", seen, context, section="jobs", topic=f"job:{job}", app=seen["application"])
+    return shell.page(
+        request, "pages/job.html", seen, context, section="jobs", topic=f"job:{job}", app=seen["application"]
+    )
 
 
 @require_POST
@@ -53,11 +63,23 @@ def cancel(request: HttpRequest, job: UUID) -> HttpResponse:
     return redirect("job", job=job)
 
 
+def with_tone(job: dict[str, Any]) -> dict[str, Any]:
+    """Return a job with the tone of its state: a job that runs is busy, where an instance that runs is well."""
+    return job | {"tone": "restoring" if job["state"] == "running" else job["state"]}
+
+
 def parts(seen: dict[str, Any]) -> list[dict[str, Any]]:
     """Return one line a partition: progress while it runs, the result when it has ended."""
     lines = []
     for number in seen["partitions"]:
         progress = seen["progress"].get(str(number)) or {}
         result = (seen["result"] or {}).get(str(number)) or {}
-        lines.append({"partition": number, "phase": progress.get("phase") or "queued", **progress, "result": result if isinstance(result, dict) else {}})
+        lines.append(
+            {
+                "partition": number,
+                "phase": progress.get("phase") or "queued",
+                **progress,
+                "result": result if isinstance(result, dict) else {},
+            }
+        )
     return lines

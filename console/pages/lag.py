@@ -37,7 +37,7 @@ def lag_of(request: HttpRequest, app: str) -> HttpResponse:
     chosen = request.GET.get("span", "15m")
     context = {
         "it": seen,
-        "verdicts": verdicts.own(seen["verdict"]),
+        "verdicts": verdicts.lines([each for each in seen["problems"] if each["page"] == "lag"]),
         "level": verdicts.level(seen["verdict"]),
         "word": verdicts.words(seen["verdict"]),
         "inputs": [_row(each) for each in inputs],
@@ -70,4 +70,6 @@ def _charts(inputs: list[dict[str, Any]], stores: list[dict[str, Any]]) -> list[
     """Return one chart a topic and one a store that is behind; stores at lag 0 need no drawing of their own."""
     topics = sorted({each["topic"] for each in inputs})
     behind = sorted({each["store"] for each in stores if each["lag"]})
-    return [{"kind": "input", "name": name, "title": name} for name in topics] + [{"kind": "store", "name": name, "title": f"changelog of {name}"} for name in behind]
+    return [{"kind": "input", "name": name, "title": name} for name in topics] + [
+        {"kind": "store", "name": name, "title": f"changelog of {name}"} for name in behind
+    ]

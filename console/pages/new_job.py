@@ -24,8 +24,16 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
 KINDS: dict[str, dict[str, Any]] = {
-    "rebuild": {"title": "Rebuild", "does": "Builds a fresh copy of each chosen partition from its changelog, beside the running task, and swaps it in.", "confirm": True},
-    "compact": {"title": "Compact", "does": "Runs RocksDB’s compaction on each chosen partition. Content does not change; size usually does.", "confirm": False},
+    "rebuild": {
+        "title": "Rebuild",
+        "does": "Builds a fresh copy of each chosen partition from its changelog, beside the running task, and swaps it in.",
+        "confirm": True,
+    },
+    "compact": {
+        "title": "Compact",
+        "does": "Runs RocksDB’s compaction on each chosen partition. Content does not change; size usually does.",
+        "confirm": False,
+    },
 }
 SALT = "statehouse.dry-run"
 # A dry run describes a moment: after this it has to be looked at again.
@@ -41,7 +49,14 @@ def new_job(request: HttpRequest, app: str, store: str, kind: str) -> HttpRespon
     seen = store_of(app, store)
     if request.method == "POST":
         return _apply(request, seen, kind)
-    return _draw(request, seen, kind, request.GET.getlist("partition"), request.GET.get("why", ""), preview="dry_run" in request.GET)
+    return _draw(
+        request,
+        seen,
+        kind,
+        request.GET.getlist("partition"),
+        request.GET.get("why", ""),
+        preview="dry_run" in request.GET,
+    )
 
 
 def _apply(request: HttpRequest, seen: dict[str, Any], kind: str) -> HttpResponse:
@@ -51,21 +66,51 @@ def _apply(request: HttpRequest, seen: dict[str, Any], kind: str) -> HttpRespons
     try:
         ticket = signing.loads(request.POST.get("ticket", ""), salt=SALT, max_age=TICKET_SECONDS_MAX)
     except signing.BadSignature:
-        return _draw(request, seen, kind, chosen, why, problem="The dry run is too old or was not shown. Run it again, then apply.")
-    if ticket["user"] != request.user.pk or [ticket["kind"], ticket["application"], ticket["store"]] != [kind, app, name]:
+        return _draw(
+            request,
+            seen,
+            kind,
+            chosen,
+            why,
+            problem="The dry run is too old or was not shown. Run it again, then apply.",
+        )
+    if ticket["user"] != request.user.pk or [ticket["kind"], ticket["application"], ticket["store"]] != [
+        kind,
+        app,
+        name,
+    ]:
         raise PermissionDenied("This dry run was for something else.")
     if KINDS[kind]["confirm"] and request.POST.get("confirm") != name:
-        return _draw(request, seen, kind, chosen, why, preview=True, problem=f"Type the store’s name, {name}, to confirm.")
+        return _draw(
+            request, seen, kind, chosen, why, preview=True, problem=f"Type the store’s name, {name}, to confirm."
+        )
     try:
         job = commands.create(
-            request.user, kind=kind, application=app, store=name, partitions=ticket["partitions"], why=why[:WHY_CHARACTERS_MAX], via="page", address=address_of(request), arguments={}
+            request.user,
+            kind=kind,
+            application=app,
+            store=name,
+            partitions=ticket["partitions"],
+            why=why[:WHY_CHARACTERS_MAX],
+            via="page",
+            address=address_of(request),
+            arguments={},
         )
     except commands.Refused as error:
         return _draw(request, seen, kind, chosen, why, preview=True, problem=error.words)
     return redirect("job", job=job.id)
 
 
-def _draw(request: HttpRequest, seen: dict[str, Any], kind: str, chosen: list[str], why: str, *, preview: bool = False, problem: str = "") -> HttpResponse:
+def _draw(
+    request: HttpRequest,
+    seen: dict[str, Any],
+    kind: str,
+    chosen: list[str],
+    why: str,
+    *,
+    preview: bool = False,
+    problem: str = "",
+) -> HttpResponse:
     app, name = seen["application"], seen["store"]
     known = {each[0] for each in seen["strip"]["cells"]}
     partitions = sorted({int(each) for each in chosen if each.isdigit()} & known)

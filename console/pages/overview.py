@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.urls import reverse
-
 from console.access.policy import requires
 from console.observe import snapshot
-from console.pages import hues, shell, strips, verdicts
+from console.pages import hues, links, shell, strips, verdicts
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -46,7 +44,9 @@ def stores(request: HttpRequest) -> HttpResponse:
 
 def palette_of(applications: list[dict[str, Any]]) -> dict[str, int]:
     """Return the hue of every instance that a strip of these applications names."""
-    return hues.palette(name for application in applications for store in application["stores"] for name in store["strip"]["instances"])
+    return hues.palette(
+        name for application in applications for store in application["stores"] for name in store["strip"]["instances"]
+    )
 
 
 def card(application: dict[str, Any], palette: dict[str, int]) -> dict[str, Any]:
@@ -55,8 +55,8 @@ def card(application: dict[str, Any], palette: dict[str, int]) -> dict[str, Any]
     owners = sorted({owner for store in application["stores"] for owner in store["strip"]["instances"]})
     return {
         "id": name,
-        "href": reverse("application", args=[name]),
-        "lag_href": reverse("lag-of", args=[name]),
+        "href": links.to("application", name),
+        "lag_href": links.to("lag-of", name),
         "level": verdicts.level(application["verdict"]),
         "word": verdicts.words(application["verdict"]),
         "words": application["verdict"]["reason"],
@@ -78,7 +78,7 @@ def store_row(application: str, store: dict[str, Any], palette: dict[str, int]) 
         note = f"restoring {min(done, 99.9):.0f} %" if done is not None else "restoring"
     return store | {
         "application": application,
-        "href": reverse("store", args=[application, store["name"]]),
-        "cells": strips.cells(store["strip"], palette, reverse("store-partitions", args=[application, store["name"]])),
+        "href": links.to("store", application, store["name"]),
+        "cells": strips.cells(store["strip"], palette, links.to("store-partitions", application, store["name"])),
         "note": note,
     }

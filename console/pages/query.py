@@ -22,7 +22,15 @@ WAYS: dict[str, tuple[str, ...]] = {
     "session": ("all", "key", "session"),
     "versioned": ("all", "key", "range", "as-of"),
 }
-LABELS = {"all": "All", "key": "Key", "prefix": "Prefix", "range": "Range", "window": "Windows", "session": "Sessions", "as-of": "As of"}
+LABELS = {
+    "all": "All",
+    "key": "Key",
+    "prefix": "Prefix",
+    "range": "Range",
+    "window": "Windows",
+    "session": "Sessions",
+    "as-of": "As of",
+}
 # way -> the fields that its form shows, beside those that every way has
 FIELDS: dict[str, tuple[str, ...]] = {
     "all": (),
@@ -63,7 +71,9 @@ def read(get: Mapping[str, str], kind: str) -> Query:
     if by not in ways:
         by = next((way for way in ways if any(get.get(name) for name in FIELDS[way])), "all")
     names = fields_of(by, kind)
-    written = {name: value for name in (*names, "partition", "key_format", "reverse", "limit") if (value := get.get(name, ""))}
+    written = {
+        name: value for name in (*names, "partition", "key_format", "reverse", "limit") if (value := get.get(name, ""))
+    }
     if by in {"key", "as-of"} and "key" not in written:
         return Query(by, written, problem="Write the key to look for.")
     if by == "prefix" and "prefix" not in written:
@@ -74,7 +84,11 @@ def read(get: Mapping[str, str], kind: str) -> Query:
     for name in TIMES & params.keys():
         moment = milliseconds(params[name])
         if moment is None:
-            return Query(by, written, problem=f"{params[name]!r} is not a time. Write 2013-01-31T17:00 (UTC) or milliseconds since 1970.")
+            return Query(
+                by,
+                written,
+                problem=f"{params[name]!r} is not a time. Write 2013-01-31T17:00 (UTC) or milliseconds since 1970.",
+            )
         params[name] = str(moment)
     if not params["limit"].isdigit():
         params["limit"] = str(LIMIT)

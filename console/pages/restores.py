@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from console.access.policy import requires
 from console.observe import snapshot
-from console.pages import hues, shell
+from console.pages import hues, jobs, shell
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -19,7 +19,7 @@ def restores(request: HttpRequest) -> HttpResponse:
     context = {
         "running": [row(each) for each in seen["running"]],
         "history": [row(each) for each in seen["history"]],
-        "jobs": seen["jobs"],
+        "jobs": [jobs.with_tone(each) for each in seen["jobs"]],
         "slowest": slowest(seen["running"]),
         "palette": hues.palette(each["instance"] for each in seen["running"] + seen["history"]),
     }

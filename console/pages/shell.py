@@ -57,7 +57,11 @@ def page(
 def rail() -> list[dict[str, Any]]:
     """Return the applications for the rail and the switcher: id, level and the reason in words."""
     return [
-        {"id": each["id"], "level": verdicts.level(each["verdict"]), "words": each["verdict"]["reason"] or each["verdict"]["status"]}
+        {
+            "id": each["id"],
+            "level": verdicts.level(each["verdict"]),
+            "words": each["verdict"]["reason"] or each["verdict"]["status"],
+        }
         for each in snapshot.overview()["applications"]
     ]
 

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 def partitions(request: HttpRequest, app: str, store: str) -> HttpResponse:
     """Draw who has which partition, how far it is, and what it holds."""
     seen = find(app, store)
-    rows = [each | {"level": verdicts.level(each["verdict"]), "word": verdicts.words(each["verdict"])} for each in snapshot.rows(seen["positions"])]
+    rows = [
+        each | {"level": verdicts.level(each["verdict"]), "word": verdicts.words(each["verdict"])}
+        for each in snapshot.rows(seen["positions"])
+    ]
     context = {"rows": rows, "jobs": seen["jobs"], "restores": seen["restores"]}
     return page(request, "pages/store_partitions.html", seen, context, tab="partitions")
 
@@ -33,10 +36,16 @@ def find(app: str, store: str) -> dict[str, Any]:
     return shell.found(snapshot.store(app, store), f"a store {store!r} of {app!r}")
 
 
-def page(request: HttpRequest, template: str, seen: dict[str, Any], context: dict[str, Any], *, tab: str) -> HttpResponse:
+def page(
+    request: HttpRequest, template: str, seen: dict[str, Any], context: dict[str, Any], *, tab: str
+) -> HttpResponse:
     """Draw one tab of a store."""
     app, name = seen["application"], seen["store"]
-    owners = [each for each in [*seen["strip"]["instances"], *(row["instance"] for row in snapshot.rows(seen["positions"]))] if each]
+    owners = [
+        each
+        for each in [*seen["strip"]["instances"], *(row["instance"] for row in snapshot.rows(seen["positions"]))]
+        if each
+    ]
     palette = hues.palette(owners)
     shared = {
         "it": seen,
@@ -45,7 +54,14 @@ def page(request: HttpRequest, template: str, seen: dict[str, Any], context: dic
         "palette": palette,
         "level": verdicts.level(seen["verdict"]),
         "verdicts": verdicts.own(seen["verdict"]),
-        "cells": strips.cells(seen["strip"], palette, "" if tab == "partitions" else f"{request.path.split(f'/stores/{name}/')[0]}/stores/{name}/partitions/"),
-        "actions": [{"kind": kind, "allowed": policy.allowed(request.user, kind, app, name), "role": policy.ACTIONS[kind]} for kind in ("rebuild", "compact")],
+        "cells": strips.cells(
+            seen["strip"],
+            palette,
+            "" if tab == "partitions" else f"{request.path.split(f'/stores/{name}/')[0]}/stores/{name}/partitions/",
+        ),
+        "actions": [
+            {"kind": kind, "allowed": policy.allowed(request.user, kind, app, name), "role": policy.ACTIONS[kind]}
+            for kind in ("rebuild", "compact")
+        ],
     }
     return shell.page(request, template, seen, shared | context, section="stores", topic=f"store:{app}/{name}", app=app)

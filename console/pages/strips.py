@@ -27,7 +27,15 @@ def cells(strip: dict[str, Any], palette: dict[str, int], href: str = "") -> lis
     """Return the cells of a snapshot's strip; ``href`` is the page that explains a partition."""
     names = strip["instances"]
     return [
-        cell(number, names[owner] if owner is not None else None, fill, state, standbys, palette, f"{href}#partition-{number}" if href else "")
+        cell(
+            number,
+            names[owner] if owner is not None else None,
+            fill,
+            state,
+            standbys,
+            palette,
+            f"{href}#partition-{number}" if href else "",
+        )
         for number, owner, fill, state, standbys in strip["cells"]
     ]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.urls import reverse
+from console.pages import links
 
 # A status that is missing here is drawn neutral, never green.
 LEVELS = {"OK": "ok", "WARN": "warn", "STALL": "bad", "STOP": "bad"}
@@ -41,11 +41,11 @@ def own(verdict: dict[str, Any], href: str = "", link: str = "") -> list[dict[st
 def _target(problem: dict[str, Any]) -> dict[str, str]:
     app, store, page = problem.get("application"), problem.get("store"), problem.get("page")
     if page == "lag" and app:
-        return {"href": reverse("lag-of", args=[app]), "link": "to its lag"}
+        return {"href": links.to("lag-of", app), "link": "to its lag"}
     if page == "restores":
-        return {"href": reverse("restores"), "link": "to restores"}
+        return {"href": links.to("restores"), "link": "to restores"}
     if page == "store" and app and store:
-        return {"href": reverse("store-partitions", args=[app, store]), "link": "to the store"}
+        return {"href": links.to("store-partitions", app, store), "link": "to the store"}
     if app:
-        return {"href": reverse("application", args=[app]), "link": "to the application"}
+        return {"href": links.to("application", app), "link": "to the application"}
     return {"href": "", "link": ""}

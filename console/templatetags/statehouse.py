@@ -172,7 +172,13 @@ def strip(cells: list[dict[str, Any]], label: str = "partitions") -> dict[str, A
     """Draw the partition strip (see ``console.pages.strips`` for the cells)."""
     from console.pages import strips  # noqa: PLC0415 - strips needs the URLs, which need the views
 
-    return {"cells": cells, "label": label, "summary": strips.summary(cells), "map": len(cells) > strips.CELLS_MAX, "packed": strips.packed(cells)}
+    return {
+        "cells": cells,
+        "label": label,
+        "summary": strips.summary(cells),
+        "map": len(cells) > strips.CELLS_MAX,
+        "packed": strips.packed(cells),
+    }
 
 
 @register.inclusion_tag("parts/spark.html")
@@ -188,11 +194,14 @@ def spark(values: list[float] | None, label: str) -> dict[str, Any]:
 
 
 @register.inclusion_tag("parts/bar.html")
-def bar(percent_done: float | None, since: float | None = None, look: str = "done", label: str = "progress") -> dict[str, Any]:
+def bar(
+    percent_done: float | None, since: float | None = None, look: str = "done", label: str = "progress"
+) -> dict[str, Any]:
     """Draw progress: ``percent_done`` of the work known at the start, ``since`` percent for what was written meanwhile."""
     known = percent_done is not None
     done = min(max(percent_done or 0.0, 0.0), 100.0)
-    extra = min(max(since or 0.0, 0.0), 20.0)
+    # What was written since is drawn at least thick enough to be seen, and never so thick that it hides the rest.
+    extra = min(max(since, 0.4), 20.0) if since else 0.0
     scale = 100 / (100 + extra)
     return {
         "known": known, "now": f"{done:.0f}", "label": label, "look": look,

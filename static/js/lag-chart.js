@@ -4,6 +4,8 @@
 const REFRESH_MS = 5000;
 const HEIGHT = 200;
 const LINES_MAX = 40;
+// Neighbours in this order are the easiest to tell apart.
+const HUES = [6, 4, 0, 2, 3, 5, 7, 1];
 
 /** @typedef {{at: number[], series: {partition: number, lag: (number | null)[]}[]}} Samples */
 
@@ -52,6 +54,21 @@ function chartOf(figure) {
 }
 
 /**
+ * Times on the axis in UTC, as everywhere on the pages; days only where a step is a day.
+ * @param {any} _plot
+ * @param {number[]} splits seconds
+ * @param {number} _axis
+ * @param {number} _space
+ * @param {number} step seconds
+ */
+function clock(_plot, splits, _axis, _space, step) {
+  return splits.map((at) => {
+    const iso = new Date(at * 1000).toISOString();
+    return step >= 86400 ? iso.slice(5, 10) : iso.slice(11, step < 60 ? 19 : 16);
+  });
+}
+
+/**
  * @param {HTMLElement} body
  * @param {Samples["series"]} lines
  * @param {any[]} data
@@ -64,15 +81,14 @@ function make(body, lines, data) {
   const options = {
     width: body.clientWidth,
     height: HEIGHT,
-    tzDate: (/** @type {number} */ seconds) => new Date(seconds * 1000),
     // A calm topic is a line at the bottom, not one in the middle of -100 … 100.
     scales: { y: { range: (/** @type {any} */ _plot, /** @type {number} */ _low, /** @type {number} */ high) => [0, Math.max(10, (high || 0) * 1.1)] } },
-    axes: [axis, { ...axis, size: 64, values: (/** @type {any} */ _plot, /** @type {number[]} */ values) => values.map((value) => value.toLocaleString("en-GB")) }],
+    axes: [{ ...axis, space: 90, values: clock }, { ...axis, size: 64, values: (/** @type {any} */ _plot, /** @type {number[]} */ values) => values.map((value) => value.toLocaleString("en-GB")) }],
     series: [
-      { label: "time" },
+      { label: "time (UTC)", value: (/** @type {any} */ _plot, /** @type {number | null} */ at) => (at ? new Date(at * 1000).toISOString().slice(0, 19).replace("T", " ") : "–") },
       ...lines.map((line, index) => ({
         label: `partition ${line.partition}`,
-        stroke: token(`--hue-${index % 8}`),
+        stroke: token(`--hue-${HUES[index % HUES.length]}`),
         width: 1.5,
         dash: index < 8 ? undefined : [6, 3],
         points: { show: false },

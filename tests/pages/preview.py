@@ -53,7 +53,9 @@ def main(wanted: list[str]) -> None:
             browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
             for width in (1440, 390):
                 for theme in ("light", "dark"):
-                    context = browser.new_context(viewport={"width": width, "height": 900 if width > 500 else 844}, color_scheme=theme)
+                    context = browser.new_context(
+                        viewport={"width": width, "height": 900 if width > 500 else 844}, color_scheme=theme
+                    )
                     _shoot(context.new_page(), wanted, f"{width}-{theme}")
                     context.close()
             browser.close()
@@ -72,7 +74,12 @@ def _wait() -> None:
 
 
 def _shoot(page: Page, wanted: list[str], suffix: str) -> None:
-    page.on("console", lambda message: print(suffix, message.type, message.text, page.url) if message.type in {"error", "warning"} else None)
+    page.on(
+        "console",
+        lambda message: (
+            print(suffix, message.type, message.text, page.url) if message.type in {"error", "warning"} else None
+        ),
+    )
     page.on("pageerror", lambda error: print(suffix, "page error", error))
     page.on("response", lambda answer: print(suffix, answer.status, answer.url) if answer.status >= 500 else None)
     signed_in = False

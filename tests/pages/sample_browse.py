@@ -7,7 +7,24 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-COUNTS = {"UA": 58_665, "B6": 54_635, "EV": 54_173, "DL": 48_110, "AA": 32_729, "MQ": 26_397, "US": 20_536, "9E": 18_460, "WN": 12_275, "VX": 5_162, "FL": 3_260, "AS": 714, "F9": 685, "YV": 601, "HA": 342, "OO": 32}
+COUNTS = {
+    "UA": 58_665,
+    "B6": 54_635,
+    "EV": 54_173,
+    "DL": 48_110,
+    "AA": 32_729,
+    "MQ": 26_397,
+    "US": 20_536,
+    "9E": 18_460,
+    "WN": 12_275,
+    "VX": 5_162,
+    "FL": 3_260,
+    "AS": 714,
+    "F9": 685,
+    "YV": 601,
+    "HA": 342,
+    "OO": 32,
+}
 HOUR = 3_600_000
 START = 1_357_020_000_000
 
@@ -19,7 +36,15 @@ class Unavailable(Exception):  # noqa: N818 (the console's own name)
 
 
 def entry(key: str, value: Any, partition: int, **more: Any) -> dict[str, Any]:
-    return {"key": key, "value": value, "timestamp": int(time.time() * 1000) - 2_000 - partition * 61_000, "partition": partition, "window": None, "session": None, "size": len(json.dumps(value))} | more
+    return {
+        "key": key,
+        "value": value,
+        "timestamp": int(time.time() * 1000) - 2_000 - partition * 61_000,
+        "partition": partition,
+        "window": None,
+        "session": None,
+        "size": len(json.dumps(value)),
+    } | more
 
 
 def everything(store: str) -> list[dict[str, Any]]:
@@ -37,7 +62,12 @@ def install(module: Callable[..., None], scene: dict[str, Any]) -> None:
     def page(app: str, store: str, params: dict[str, str]) -> dict[str, Any]:
         del app
         if scene.get("engines") == "restoring":
-            raise Unavailable("store-restoring", "Partition 3 of the store is restoring: 71 % applied. Ask again when it has ended.", retryable=True, state={"phase": "applying", "percent": 71})
+            raise Unavailable(
+                "store-restoring",
+                "Partition 3 of the store is restoring: 71 % applied. Ask again when it has ended.",
+                retryable=True,
+                state={"phase": "applying", "percent": 71},
+            )
         if params.get("key_format") == "int64" and not params.get("key", "0").lstrip("-").isdigit():
             raise Unavailable("bad-request", f"{params['key']!r} is not an int64.")
         rows = everything(store)
@@ -53,10 +83,29 @@ def install(module: Callable[..., None], scene: dict[str, Any]) -> None:
         first, limit = int(params.get("cursor", 0)), int(params.get("limit", 50))
         cursor = str(first + limit) if len(rows) > first + limit else None
         asked = {row["partition"] for row in rows} if "key" in params else set(range(4))
-        sources = [{"instance": f"engine-{1 + number % 2}", "partition": number, "role": "active", "position": 58_665 + number, "lag": 0, "error": None} for number in sorted(asked or {1})]
+        sources = [
+            {
+                "instance": f"engine-{1 + number % 2}",
+                "partition": number,
+                "role": "active",
+                "position": 58_665 + number,
+                "lag": 0,
+                "error": None,
+            }
+            for number in sorted(asked or {1})
+        ]
         if scene.get("engines") == "partial" and "key" not in params:
             rows = [row for row in rows if row["partition"] != 3]
-            sources[-1] |= {"role": None, "position": None, "lag": None, "error": {"code": "store-moving", "message": "Partition 3 is moving from engine-2 to engine-1.", "retryable": True}}
+            sources[-1] |= {
+                "role": None,
+                "position": None,
+                "lag": None,
+                "error": {
+                    "code": "store-moving",
+                    "message": "Partition 3 is moving from engine-2 to engine-1.",
+                    "retryable": True,
+                },
+            }
         return {"entries": rows[first : first + limit], "cursor": cursor, "sources": sources, "served_by": "engine-1"}
 
     def display(value: Any, limit: int = 20_480) -> dict[str, Any]:

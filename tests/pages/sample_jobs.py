@@ -22,17 +22,81 @@ def restores(now: int, percent: float = 71.0) -> list[dict[str, Any]]:
     base = {"id": 41, "application": "flights", "store": "delay-by-hour", "task": "1_3", "partition": 3, "instance": "engine-2", "role": "active", "cause": 'operator: "checksum warning"', "phase": "applying",
             "outcome": "running", "started_at": now - 14_000, "ended_at": None, "duration_ms": 14_000, "start": 0, "position": int(81_200 * percent), "snapshot_end": 8_120_004, "end": 8_122_314,
             "percent": percent, "records": int(81_200 * percent), "rate_per_second": 412_300.0, "eta": 5.7, "written_since_start": 2_310}  # fmt: skip
-    done = base | {"id": 40, "partition": 1, "cause": "new owner", "phase": "done", "outcome": "done", "started_at": now - 4_000_000, "ended_at": now - 3_980_000, "duration_ms": 20_000, "percent": 100.0, "eta": 0.0, "position": 8_100_000}
-    return [base, done, done | {"id": 39, "store": "planes", "partition": 2, "cause": None, "outcome": "interrupted", "percent": None, "rate_per_second": None, "ended_at": now - 86_000_000}]
+    done = base | {
+        "id": 40,
+        "partition": 1,
+        "cause": "new owner",
+        "phase": "done",
+        "outcome": "done",
+        "started_at": now - 4_000_000,
+        "ended_at": now - 3_980_000,
+        "duration_ms": 20_000,
+        "percent": 100.0,
+        "eta": 0.0,
+        "position": 8_100_000,
+    }
+    return [
+        base,
+        done,
+        done
+        | {
+            "id": 39,
+            "store": "planes",
+            "partition": 2,
+            "cause": None,
+            "outcome": "interrupted",
+            "percent": None,
+            "rate_per_second": None,
+            "ended_at": now - 86_000_000,
+        },
+    ]
 
 
 def jobs(now: int, percent: float) -> list[dict[str, Any]]:
-    parts = {"0": {"start": 0, "position": 100, "end": 100, "phase": "swapped", "rate_per_second": 400_000.0, "percent": 100.0}, "3": {"start": 0, "position": int(81_200 * percent), "end": 8_120_004, "phase": "applying", "rate_per_second": 412_300.0, "percent": percent}, "2": {"start": None, "position": None, "end": None, "phase": "queued", "rate_per_second": None, "percent": None}}
+    parts = {
+        "0": {
+            "start": 0,
+            "position": 100,
+            "end": 100,
+            "phase": "swapped",
+            "rate_per_second": 400_000.0,
+            "percent": 100.0,
+        },
+        "3": {
+            "start": 0,
+            "position": int(81_200 * percent),
+            "end": 8_120_004,
+            "phase": "applying",
+            "rate_per_second": 412_300.0,
+            "percent": percent,
+        },
+        "2": {
+            "start": None,
+            "position": None,
+            "end": None,
+            "phase": "queued",
+            "rate_per_second": None,
+            "percent": None,
+        },
+    }
     base = {"id": RUNNING, "number": 7, "kind": "rebuild", "application": "flights", "store": "delay-by-hour", "partitions": [0, 2, 3], "state": "running", "reason": "", "why": "checksum warning in the log", "created_by": "ada",
             "created_at": now - 16_000, "started_at": now - 15_000, "ended_at": None, "duration_ms": 15_000, "attempts": 1, "host": "brick", "dry_run": {}, "progress": parts, "percent": percent, "eta": 5.7, "result": {}, "can_cancel": True}  # fmt: skip
     done = base | {"id": DONE, "number": 6, "kind": "compact", "store": "planes", "partitions": [0], "state": "succeeded", "why": "", "created_at": now - 7_200_000, "started_at": now - 7_199_000, "ended_at": now - 7_190_000, "duration_ms": 9_000,
                    "progress": {"0": {"phase": "done", "percent": 100.0}}, "percent": 100.0, "eta": 0.0, "result": {"0": {"bytes_before": 4_206_000, "bytes_after": 2_110_000, "levels_before": [3, 2], "levels_after": [0, 1]}}, "can_cancel": False}  # fmt: skip
-    return [base, done, done | {"id": FAILED, "number": 5, "kind": "rebuild", "state": "failed", "reason": "The changelog of partition 0 was truncated at offset 12 while it was read. Start the rebuild again.", "percent": None, "result": {}}]
+    return [
+        base,
+        done,
+        done
+        | {
+            "id": FAILED,
+            "number": 5,
+            "kind": "rebuild",
+            "state": "failed",
+            "reason": "The changelog of partition 0 was truncated at offset 12 while it was read. Start the rebuild again.",
+            "percent": None,
+            "result": {},
+        },
+    ]
 
 
 def preview(kind: str, application: str, store: str, partitions: list[int]) -> dict[str, Any]:

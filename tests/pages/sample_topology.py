@@ -5,12 +5,32 @@ from __future__ import annotations
 from typing import Any
 
 
-def node(name: str, kind: str, label: str, *successors: str, stores: tuple[str, ...] = (), topic: str | None = None) -> dict[str, Any]:
-    return {"name": name, "type": kind, "label": label, "stores": list(stores), "topic": topic, "successors": list(successors)}
+def node(
+    name: str, kind: str, label: str, *successors: str, stores: tuple[str, ...] = (), topic: str | None = None
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "type": kind,
+        "label": label,
+        "stores": list(stores),
+        "topic": topic,
+        "successors": list(successors),
+    }
 
 
 def store(name: str, kind: str, serde: str, sub: int) -> dict[str, Any]:
-    return {"name": name, "kind": kind, "backend": "rocksdb", "key_serde": "string", "value_serde": serde, "changelog": f"flights-{name}-changelog", "caching": True, "window_ms": None, "retention_ms": None, "sub_topology": sub}
+    return {
+        "name": name,
+        "kind": kind,
+        "backend": "rocksdb",
+        "key_serde": "string",
+        "value_serde": serde,
+        "changelog": f"flights-{name}-changelog",
+        "caching": True,
+        "window_ms": None,
+        "retention_ms": None,
+        "sub_topology": sub,
+    }
 
 
 TOPOLOGY: dict[str, Any] = {

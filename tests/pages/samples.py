@@ -21,7 +21,9 @@ POSITION_COLUMNS = (
 ).split()
 INPUT_COLUMNS = "topic partition task instance position committed begin end lag lag_ms rate_per_second lag_per_second eta verdict reason".split()
 STORE_LAG_COLUMNS = "store partition task instance role position end lag lag_per_second eta verdict reason".split()
-TASK_COLUMNS = "task sub_topology partition instance state reason lag lag_ms rate_per_second stream_time standbys".split()
+TASK_COLUMNS = (
+    "task sub_topology partition instance state reason lag lag_ms rate_per_second stream_time standbys".split()
+)
 scene: dict[str, Any] = {}
 
 
@@ -40,7 +42,13 @@ def lost() -> bool:
 def observer() -> dict[str, Any]:
     age = scene.get("age_ms", 0) + 200
     stale = age > 5000
-    return {"at": now() - age, "stale": stale, "position": 88_120, "problem": "Redis does not answer at 127.0.0.1:6379." if stale else None, "skipped": 0}
+    return {
+        "at": now() - age,
+        "stale": stale,
+        "position": 88_120,
+        "problem": "Redis does not answer at 127.0.0.1:6379." if stale else None,
+        "skipped": 0,
+    }
 
 
 def framed(**data: Any) -> dict[str, Any]:
@@ -51,7 +59,9 @@ def verdict(status: str, reason: str) -> dict[str, str]:
     return {"status": status, "reason": reason}
 
 
-def store(name: str, kind: str, keys: int | None, size: int | None, cells: list[list[Any]], **more: Any) -> dict[str, Any]:
+def store(
+    name: str, kind: str, keys: int | None, size: int | None, cells: list[list[Any]], **more: Any
+) -> dict[str, Any]:
     restoring = [cell for cell in cells if cell[3] == "restoring"]
     return {
         "name": name, "kind": kind, "backend": "rocksdb", "keys_estimate": keys, "bytes": size, "lag": 0, "partitions": len(cells), "restoring": len(restoring),
@@ -69,17 +79,26 @@ def flights_stores() -> list[dict[str, Any]]:
         store("departures-by-carrier", "key-value", 16, 8_080, plain),
         store("delay-by-hour", "window", 26_115, 4_206_000, hours, lag=118_000),
         store("seats-by-destination", "key-value", 105, 21_400, [[number, (number + 1) % 2, 100, "running", 0] for number in range(4)]),
+        *([store("wide", "key-value", 1_000_000, 81_000_000, [[number, number % 2, 100, "stalled" if number % 997 == 0 else "running", 0] for number in range(10_000)])] if scene.get("name") == "wide" else []),
         store("planes", "key-value", 3_322, None, [[0, 0, 100, "running", 0], [1, 1, 100, "running", 0], [2, None, None, "moving", 0], [3, 1, 99.4, "running", 0]], backend="memory", lag=12),
     ]  # fmt: skip
 
 
 def slow_stores() -> list[dict[str, Any]]:
-    cells = [[0, 0, 100, "running", 0], [1, 0, 100, "running", 0], [2, 0, 80, "stalled", 0], [3, None, None, "suspended", 0]]
+    cells = [
+        [0, 0, 100, "running", 0],
+        [1, 0, 100, "running", 0],
+        [2, 0, 80, "stalled", 0],
+        [3, None, None, "suspended", 0],
+    ]
     return [store("routes", "key-value", 2_210, 310_000, cells) | {"strip": {"instances": ["slow-1"], "cells": cells}}]
 
 
 def rates(per_second: float) -> dict[str, Any]:
-    points = [[now() - (60 - step) * 4000, per_second * (1 + 0.2 * math.sin((time.time() // 1 + step) / 5))] for step in range(60)]
+    points = [
+        [now() - (60 - step) * 4000, per_second * (1 + 0.2 * math.sin((time.time() // 1 + step) / 5))]
+        for step in range(60)
+    ]
     return {"in_per_second": points[-1][1], "commit_ms_p99": 102.0, "busy_ratio": 0.41, "history": points}
 
 
@@ -89,7 +108,13 @@ BEHIND = {"total": 41_200, "rate_per_second": 380.0, "eta": "never", "lag_ms": 3
 
 def overview() -> dict[str, Any]:
     if scene.get("name") == "empty":
-        return framed(totals=dict.fromkeys(("applications", "stores", "partitions", "instances", "unreachable", "restoring", "jobs_running"), 0), problems=[], applications=[])
+        return framed(
+            totals=dict.fromkeys(
+                ("applications", "stores", "partitions", "instances", "unreachable", "restoring", "jobs_running"), 0
+            ),
+            problems=[],
+            applications=[],
+        )
     flights = {
         "id": "flights", "verdict": verdict("OK", "1 of 16 partitions is restoring"), "instances": {"total": 2, "running": 2, "unreachable": 0}, "tasks": 8, "partitions": 16,
         "rates": rates(12_400), "lag": CALM, "pressure": [], "stores": flights_stores(),
@@ -98,11 +123,41 @@ def overview() -> dict[str, Any]:
         "id": "slow-lane", "verdict": verdict("WARN", "falling behind: 41,200 records, +380/s, never at this rate"), "instances": {"total": 1, "running": 1, "unreachable": 0},
         "tasks": 4, "partitions": 4, "rates": rates(120), "lag": BEHIND, "pressure": [], "stores": slow_stores(),
     }  # fmt: skip
-    problems = [{"status": "WARN", "application": "slow-lane", "instance": None, "store": None, "words": "slow-lane is falling behind: 41,200 records, +380/s, never at this rate", "page": "lag"}]
+    problems = [
+        {
+            "status": "WARN",
+            "application": "slow-lane",
+            "instance": None,
+            "store": None,
+            "words": "slow-lane is falling behind: 41,200 records, +380/s, never at this rate",
+            "page": "lag",
+        }
+    ]
     if lost():
-        flights |= {"verdict": verdict("STOP", "engine-2 has not reported for 3 s"), "instances": {"total": 2, "running": 1, "unreachable": 1}}
-        problems.insert(0, {"status": "STOP", "application": "flights", "instance": "engine-2", "store": None, "words": "flights: engine-2 is unreachable, no report for 3 s; 4 tasks are moving", "page": "application"})
-    totals = {"applications": 2, "stores": 5, "partitions": 20, "instances": 3, "unreachable": int(lost()), "restoring": 1, "jobs_running": 1}
+        flights |= {
+            "verdict": verdict("STOP", "engine-2 has not reported for 3 s"),
+            "instances": {"total": 2, "running": 1, "unreachable": 1},
+        }
+        problems.insert(
+            0,
+            {
+                "status": "STOP",
+                "application": "flights",
+                "instance": "engine-2",
+                "store": None,
+                "words": "flights: engine-2 is unreachable, no report for 3 s; 4 tasks are moving",
+                "page": "application",
+            },
+        )
+    totals = {
+        "applications": 2,
+        "stores": 5,
+        "partitions": 20,
+        "instances": 3,
+        "unreachable": int(lost()),
+        "restoring": 1,
+        "jobs_running": 1,
+    }
     return framed(totals=totals, problems=problems, applications=[flights, slow])
 
 
@@ -139,9 +194,17 @@ def application(app: str) -> dict[str, Any] | None:
             if app == "flights" and task in {"1_0", "1_1"} and not lost():
                 matrix.append([task, names[1 - number % 2], "standby", "running"])
     if lost() and app == "flights":
-        instances[1] |= {"state": "unreachable", "reason": "no report for 3 s; its port refuses connections", "age_ms": 3_100, "at": now() - 3_100}
+        instances[1] |= {
+            "state": "unreachable",
+            "reason": "no report for 3 s; its port refuses connections",
+            "age_ms": 3_100,
+            "at": now() - 3_100,
+        }
     else:
-        instances[0]["last_error"] = {"at": now() - 600_000, "message": "_TRANSPORT: 127.0.0.1:9092: disconnected; retried"}
+        instances[0]["last_error"] = {
+            "at": now() - 600_000,
+            "message": "_TRANSPORT: 127.0.0.1:9092: disconnected; retried",
+        }
     events = [
         {"at": now() - back * 1000, "event": name, "instance": names[-1], "incarnation": 1, "sequence": number, "task": task, "store": kept, "message": words, "data": {}}
         for number, (back, name, task, kept, words) in enumerate(
@@ -152,7 +215,7 @@ def application(app: str) -> dict[str, Any] | None:
     return framed(
         id=app, first_seen=now() - 90_000_000, verdict=card["verdict"], lag=card["lag"], rates=card["rates"], instances=instances,
         tasks={"columns": TASK_COLUMNS, "rows": tasks}, matrix={"columns": ["task", "instance", "role", "state"], "rows": matrix}, stores=card["stores"],
-        topology={"hash": TOPOLOGY["hash"], "description": TOPOLOGY}, topology_hashes=[TOPOLOGY["hash"]], rebalances=[events[2]], events=events,
+        topology={"hash": TOPOLOGY["hash"], "description": TOPOLOGY}, topology_hashes=[TOPOLOGY["hash"]], problems=[each for each in overview()["problems"] if each["application"] == app], rebalances=[events[2]], events=events,
         ownership=[{"task": "1_3", "instance": names[-1], "role": "active", "since": now() - 14_000, "until": None, "reason": "assigned"}],
     )  # fmt: skip
 
@@ -189,12 +252,46 @@ def lag(app: str) -> dict[str, Any] | None:
         waiting = 10_300 + 900 * number if behind else 0
         owner = "slow-1" if behind else ENGINES[number % 2]
         status, eta, words = ("WARN", "never", "+95/s over 5 min") if behind else ("OK", 0.0, None)
-        inputs.append(["flights", number, f"0_{number}", owner, 84_000 - waiting, 83_900 - waiting, 0, 84_000, waiting, waiting * 8, 30.0, 95.0 if behind else 0.0, eta, status, words])
-        kept.append(["routes" if behind else "delay-by-hour", number, f"1_{number}", owner, "active", 5_000, 5_000, 0, 0.0, 0.0, "OK", None])
+        inputs.append(
+            [
+                "flights",
+                number,
+                f"0_{number}",
+                owner,
+                84_000 - waiting,
+                83_900 - waiting,
+                0,
+                84_000,
+                waiting,
+                waiting * 8,
+                30.0,
+                95.0 if behind else 0.0,
+                eta,
+                status,
+                words,
+            ]
+        )
+        kept.append(
+            [
+                "routes" if behind else "delay-by-hour",
+                number,
+                f"1_{number}",
+                owner,
+                "active",
+                5_000,
+                5_000,
+                0,
+                0.0,
+                0.0,
+                "OK",
+                None,
+            ]
+        )
     inputs[3][8:10] = [None, None] if behind else [0, 0]
     return framed(
         id=app, verdict=verdict("WARN" if behind else "OK", "falling behind: 41,200 records, +380/s, never at this rate" if behind else "lag is 0"), lag=BEHIND if behind else CALM,
         inputs={"columns": INPUT_COLUMNS, "rows": inputs}, stores={"columns": STORE_LAG_COLUMNS, "rows": kept},
+        problems=[each for each in overview()["problems"] if each["application"] == app],
         skew=[{"kind": "input", "name": "flights", "slowest": 3, "lag": 13_000, "median_lag": 11_000}] if behind else [],
     )  # fmt: skip
 
@@ -202,7 +299,14 @@ def lag(app: str) -> dict[str, Any] | None:
 def lag_history(app: str, kind: str, name: str, since_ms: int, until_ms: int, points: int = 300) -> dict[str, Any]:
     at = list(range(since_ms, until_ms, max(1, (until_ms - since_ms) // points)))
     behind = app == "slow-lane" and kind == "input"
-    series = [{"partition": number, "lag": [(2_000 + index * (30 + number) if behind else 0) for index in range(len(at))], "lag_ms": [0] * len(at)} for number in range(4)]
+    series = [
+        {
+            "partition": number,
+            "lag": [(2_000 + index * (30 + number) if behind else 0) for index in range(len(at))],
+            "lag_ms": [0] * len(at),
+        }
+        for number in range(4)
+    ]
     if behind:
         series[2]["lag"][40:70] = [None] * 30
     return {"at": at, "series": series}
@@ -221,7 +325,10 @@ def restores(app: str | None = None) -> dict[str, Any]:
 
 def jobs(app: str | None = None) -> dict[str, Any]:
     del app
-    return framed(jobs=[] if scene.get("name") == "empty" else sample_jobs.jobs(now(), progress()), counts={"running": 1, "succeeded": 1, "failed": 1})
+    return framed(
+        jobs=[] if scene.get("name") == "empty" else sample_jobs.jobs(now(), progress()),
+        counts={"running": 1, "succeeded": 1, "failed": 1},
+    )
 
 
 def job(identity: str) -> dict[str, Any] | None:
@@ -233,7 +340,19 @@ def install(shared: dict[str, Any]) -> None:
     """Put the samples where the pages look for the observer, the engines and the workers."""
     global scene  # noqa: PLW0603 (the site steers it)
     scene = shared
-    module("console.observe", "snapshot", overview=overview, application=application, store=snapshot_store, lag=lag, lag_history=lag_history, rows=rows, restores=restores, jobs=jobs, job=job)
+    module(
+        "console.observe",
+        "snapshot",
+        overview=overview,
+        application=application,
+        store=snapshot_store,
+        lag=lag,
+        lag_history=lag_history,
+        rows=rows,
+        restores=restores,
+        jobs=jobs,
+        job=job,
+    )
     sample_browse.install(module, scene)
     sample_jobs.install(module)
 

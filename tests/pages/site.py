@@ -4,7 +4,8 @@
 
 It is the real Django project with the real templates, policy and headers; only what the observer, the engines and the
 workers would say comes from ``samples.py``. ``/__test__/<command>`` steers it: ``silence`` and ``speak`` stop and start
-the WebSocket's messages, ``age`` makes the observer old, ``scene?name=…`` changes the data.
+the WebSocket's messages, ``age`` makes the observer old, ``scene?name=…`` and
+``engines?are=restoring|partial`` change the data, ``reset`` undoes it all.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 USER, PASSWORD = "ada", "a quiet lake"
-scene = {"name": "usual", "silent": False, "age_ms": 0, "tick": 0}
+scene = {"name": "usual", "silent": False, "age_ms": 0, "engines": ""}
 
 
 def prepare(port: int) -> Any:
@@ -76,7 +77,13 @@ class Site:
             while True:
                 if not scene["silent"]:
                     now = int(time.time() * 1000)
-                    message = {"type": "snapshot", "topic": topic, "at": now, "observer_at": now - scene["age_ms"], "data": {}}
+                    message = {
+                        "type": "snapshot",
+                        "topic": topic,
+                        "at": now,
+                        "observer_at": now - scene["age_ms"],
+                        "data": {},
+                    }
                     await send({"type": "websocket.send", "text": json.dumps(message)})
                 await asyncio.sleep(0.5)
         except (OSError, RuntimeError):
@@ -90,6 +97,8 @@ class Site:
             "speak": {"silent": False, "age_ms": 0},
             "age": {"age_ms": int(query.get("ms", "0"))},
             "scene": {"name": query.get("name", "usual")},
+            "engines": {"engines": query.get("are", "")},
+            "reset": {"name": "usual", "silent": False, "age_ms": 0, "engines": ""},
         }
         scene.update(changes.get(command, {}))
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})

@@ -1,0 +1,82 @@
+"""The pages on sample data in a process of their own, and a signed-in browser page that remembers every complaint."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests import stack
+from tests.pages.site import PASSWORD, USER
+
+
+class Site:
+    """Where the pages are, and the switches of ``tests/pages/site.py``."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+
+    def steer(self, command: str) -> None:
+        with urllib.request.urlopen(f"{self.url}/__test__/{command}", timeout=10) as answer:
+            assert answer.status == 200
+
+
+@pytest.fixture(scope="session")
+def _site() -> Iterator[Site]:
+    port = stack.free_port()
+    with subprocess.Popen([sys.executable, "-m", "tests.pages.site", "--port", str(port)]) as server:
+        site = Site(port)
+        for _ in range(150):
+            try:
+                urllib.request.urlopen(f"{site.url}/sign-in/", timeout=5).close()
+                break
+            except OSError:
+                assert server.poll() is None, "the site ended at its start"
+                time.sleep(0.2)
+        yield site
+        server.terminate()
+
+
+@pytest.fixture
+def site(_site: Site) -> Site:
+    _site.steer("reset")
+    return _site
+
+
+@pytest.fixture
+def complaints(page: Any) -> list[str]:
+    """Whatever the browser complains about: console errors, CSP violations, exceptions, answers of 500."""
+    found: list[str] = []
+    page.on("console", lambda message: found.append(message.text) if message.type in {"error", "warning"} else None)
+    page.on("pageerror", lambda error: found.append(str(error)))
+    page.on("response", lambda answer: found.append(f"{answer.status} {answer.url}") if answer.status >= 500 else None)
+    return found
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 8.0) -> None:
+    """Wait until it holds. Playwright's wait_for_function would need eval, which our policy forbids, as it should."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come to hold"
+        time.sleep(0.05)
+
+
+def sign_in(page: Any, site: Site, user: str = USER) -> None:
+    page.goto(f"{site.url}/sign-in/")
+    page.fill("#id_username", user)
+    page.fill("#id_password", PASSWORD)
+    page.click("button[type=submit]")
+    page.wait_for_selector("h1:has-text('Overview')")
+
+
+@pytest.fixture
+def signed_in(page: Any, site: Site, complaints: list[str]) -> Iterator[Any]:
+    """A page signed in as an operator; the test fails when the browser had anything to complain about."""
+    sign_in(page, site)
+    yield page
+    assert complaints == []

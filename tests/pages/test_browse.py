@@ -1,0 +1,139 @@
+"""Browsing: every way to ask, what failure looks like, and an entry in full."""
+
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from tests.pages.conftest import Site, eventually
+
+pytestmark = pytest.mark.browser
+STORE = "/applications/flights/stores/departures-by-carrier/"
+WINDOWS = "/applications/flights/stores/delay-by-hour/"
+
+
+def ask(page: Any, way: str, **fields: str) -> None:
+    page.check(f"[name=by][value={way}]", force=True)
+    for name, value in fields.items():
+        page.fill(f"[name={name}]", value)
+    with page.expect_response(lambda answer: "by=" in answer.url):
+        page.click("button:has-text('Look')")
+    page.wait_for_selector("#browse:not([aria-busy])")
+
+
+def keys(page: Any) -> list[str]:
+    return page.locator("#entries th").all_inner_texts()
+
+
+def query_of(page: Any) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(page.url).query)
+
+
+def test_from_the_overview_to_one_keys_value_in_three_clicks(signed_in: Any) -> None:
+    signed_in.click("th a:has-text('departures-by-carrier')")
+    signed_in.click("#entries a:text-is('UA')")
+    signed_in.wait_for_selector("dialog[open] .tree")
+    assert signed_in.inner_text("dialog .tree") == "58665"
+    assert "Partition\n3" in signed_in.inner_text("dialog .pairs")
+
+
+def test_by_key(signed_in: Any, site: Site) -> None:
+    signed_in.goto(site.url + STORE)
+    ask(signed_in, "key", key="UA")
+    assert keys(signed_in) == ["UA"]
+    assert "58,665" in signed_in.inner_text("#entries")
+    assert query_of(signed_in) == {"by": ["key"], "key": ["UA"]}
+    signed_in.reload()
+    assert keys(signed_in) == ["UA"]
+
+
+def test_by_range_and_by_prefix(signed_in: Any, site: Site) -> None:
+    signed_in.goto(site.url + STORE)
+    ask(signed_in, "range", **{"from": "A", "to": "B"})
+    assert sorted(keys(signed_in)) == ["AA", "AS"]
+    ask(signed_in, "prefix", prefix="U")
+    assert sorted(keys(signed_in)) == ["UA", "US"]
+    assert "from" not in query_of(signed_in)
+
+
+def test_a_window_store_is_asked_by_windows_and_shows_times(signed_in: Any, site: Site) -> None:
+    signed_in.goto(site.url + WINDOWS)
+    assert signed_in.locator("[name=by]").evaluate_all("all => all.map(each => each.value)") == ["all", "key", "window"]
+    ask(signed_in, "window", window_from="2013-01-01T07:00", window_to="2013-01-01T08:00")
+    assert len(keys(signed_in)) == 6
+    assert "2013-01-01 07:00:00" in signed_in.inner_text("#entries")
+    ask(signed_in, "key", key="JFK", window_from="2013-01-01T07:00", window_to="2013-01-01T07:00")
+    assert keys(signed_in) == ["JFK"]
+
+
+def test_more_adds_the_next_page(signed_in: Any, site: Site) -> None:
+    signed_in.goto(site.url + WINDOWS)
+    assert len(keys(signed_in)) == 50
+    signed_in.click("#more")
+    eventually(lambda: len(keys(signed_in)) == 90)
+    assert signed_in.locator("#more").count() == 0
+    assert "90 entries" in signed_in.inner_text(".card-foot")
+
+
+def test_a_failed_query_keeps_the_last_result_and_says_why(signed_in: Any, site: Site) -> None:
+    signed_in.goto(site.url + STORE)
+    ask(signed_in, "key", key="UA")
+    signed_in.select_option("[name=key_format]", "int64")
+    ask(signed_in, "key", key="UA")
+    assert "can’t be asked" in signed_in.inner_text("[data-live=outcome]")
+    assert "'UA' is not an int64." in signed_in.inner_text("[data-live=outcome]")
+    assert keys(signed_in) == ["UA"]
+
+
+def test_not_found_is_told_apart_from_not_ready(signed_in: Any, site: Site) -> None:
+    signed_in.goto(site.url + STORE)
+    ask(signed_in, "key", key="ZZ")
+    assert "There is no entry for this key" in signed_in.inner_text("[data-live=results]")
+    site.steer("engines?are=restoring")
+    ask(signed_in, "key", key="UA")
+    assert "Not ready." in signed_in.inner_text("[data-live=outcome]")
+    site.steer("engines?are=")
+    signed_in.click("[data-again]")
+    signed_in.wait_for_selector("#entries a:text-is('UA')")
+    assert not signed_in.is_visible("[data-live=outcome] .note")
+
+
+def test_a_partition_that_did_not_answer_is_shown(signed_in: Any, site: Site) -> None:
+    site.steer("engines?are=partial")
+    signed_in.goto(site.url + STORE)
+    assert "1 of 4 partitions did not answer" in signed_in.inner_text("[data-live=outcome]")
+    sources = signed_in.inner_text(".sources")
+    assert "store-moving" in sources
+    assert "Partition 3 is moving from engine-2 to engine-1." in sources
+
+
+def test_the_drawer_shows_the_value_as_a_tree_and_markup_as_text(signed_in: Any, site: Site) -> None:
+    signed_in.goto(f"{site.url}{WINDOWS}?by=key&key=JFK")
+    signed_in.click("#entries tr:first-child a")
+    signed_in.wait_for_selector("dialog[open] .tree")
+    tree = signed_in.inner_text("dialog .tree")
+    assert "worst" in tree
+    assert '"<b>not markup</b>"' in tree
+    assert signed_in.locator("dialog .tree b").count() == 0
+    signed_in.keyboard.press("Escape")
+    assert signed_in.locator("dialog[open]").count() == 0
+
+
+def test_copy_as_curl_names_the_query_and_hides_the_token(signed_in: Any, site: Site) -> None:
+    signed_in.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=site.url)
+    signed_in.goto(f"{site.url}{STORE}?by=key&key=UA")
+    signed_in.click("[data-live=results] button:text-is('curl')")
+    copied = signed_in.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith('curl -H "Authorization: Bearer $STATEHOUSE_TOKEN"')
+    assert "/api/v1/applications/flights/stores/departures-by-carrier/entries?limit=50&key=UA" in copied
+
+
+def test_live_updates_leave_the_query_and_its_rows_alone(signed_in: Any, site: Site) -> None:
+    signed_in.goto(site.url + STORE)
+    signed_in.wait_for_selector("#live[data-state=live]")
+    signed_in.check("[name=by][value=key]", force=True)
+    signed_in.fill("[name=key]", "half a k")
+    site.steer("engines?are=restoring")
+    signed_in.wait_for_timeout(1_500)
+    assert signed_in.input_value("[name=key]") == "half a k"
+    assert len(keys(signed_in)) == 16

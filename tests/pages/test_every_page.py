@@ -1,0 +1,104 @@
+"""What holds for every page: both themes, both widths, no complaint, an honest empty state, keyboard."""
+
+from typing import Any
+
+import pytest
+
+from tests.pages.conftest import Site, sign_in
+from tests.pages.preview import PAGES
+
+pytestmark = pytest.mark.browser
+SIGNED_IN = {name: path for name, path in PAGES.items() if name not in {"sign-in", "not-found"}}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_page_fits_a_narrow_and_a_wide_window_without_complaint(browser: Any, site: Site, theme: str) -> None:
+    context = browser.new_context(color_scheme=theme, viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    found: list[str] = []
+    page.on(
+        "console",
+        lambda message: found.append(f"{page.url}: {message.text}") if message.type in {"error", "warning"} else None,
+    )
+    page.on("pageerror", lambda error: found.append(f"{page.url}: {error}"))
+    sign_in(page, site)
+    for path in SIGNED_IN.values():
+        answer = page.goto(site.url + path)
+        assert answer.status == 200, path
+        assert page.get_attribute("html", "data-theme") == theme
+        for width in (1440, 320):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, (path, width)
+    assert found == []
+    context.close()
+
+
+def test_the_theme_is_kept_over_a_reload(signed_in: Any) -> None:
+    before = signed_in.get_attribute("html", "data-theme")
+    signed_in.click("#theme")
+    after = signed_in.get_attribute("html", "data-theme")
+    assert {before, after} == {"light", "dark"}
+    signed_in.reload()
+    assert signed_in.get_attribute("html", "data-theme") == after
+
+
+def test_no_page_carries_inline_script_or_style(signed_in: Any, site: Site) -> None:
+    for path in SIGNED_IN.values():
+        signed_in.goto(site.url + path)
+        source = signed_in.request.get(site.url + path).text()
+        assert "<style" not in source, path
+        assert " style=" not in source, path
+        assert source.count("<script") == source.count("<script src") + source.count('<script type="module" src'), path
+
+
+def test_empty_pages_say_what_would_appear_and_how(signed_in: Any, site: Site) -> None:
+    site.steer("scene?name=empty")
+    for path, words in {
+        "/": "manage.py engine run",
+        "/stores/": "Materialized",
+        "/restores/": "Nothing is restoring",
+        "/jobs/": "Start one from a store’s page",
+        "/lag/": "its lag appears here",
+    }.items():
+        signed_in.goto(site.url + path)
+        assert words in signed_in.inner_text(".empty"), path
+
+
+def test_lag_is_drawn_with_a_line_a_partition_and_calm_at_zero(signed_in: Any, site: Site) -> None:
+    signed_in.goto(f"{site.url}/lag/slow-lane/")
+    signed_in.wait_for_selector(".u-wrap canvas")
+    assert signed_in.locator(".u-legend tr").count() == 5
+    assert "never, at this rate" in signed_in.inner_text("[data-live=lag-head]")
+    signed_in.goto(f"{site.url}/lag/flights/")
+    signed_in.wait_for_selector(".u-wrap canvas")
+    assert "nothing is waiting" in signed_in.inner_text("[data-live=lag-head]")
+    assert signed_in.inner_text(".chart-note") == "Lag was 0 all the time shown."
+
+
+def test_unknown_names_are_a_404_in_the_products_own_words(signed_in: Any, site: Site, complaints: list[str]) -> None:
+    for path in ("/applications/none/", "/applications/flights/stores/none/", "/lag/none/", "/nothing/"):
+        answer = signed_in.goto(site.url + path)
+        assert answer.status == 404
+        assert signed_in.inner_text("h1") == "Nothing here"
+    complaints[:] = [each for each in complaints if "404" not in each]
+
+
+def test_the_keyboard_reaches_content_search_and_menus(signed_in: Any) -> None:
+    signed_in.keyboard.press("Tab")
+    assert signed_in.evaluate("document.activeElement.textContent") == "Skip to content"
+    signed_in.keyboard.press("Enter")
+    assert signed_in.evaluate("document.activeElement.id") == "main"
+    signed_in.keyboard.press("Control+k")
+    assert signed_in.evaluate("document.activeElement.id") == "jump"
+    signed_in.keyboard.type("delay")
+    signed_in.keyboard.press("Enter")
+    signed_in.wait_for_url("**/stores/?q=delay")
+    assert signed_in.locator("tbody tr").count() == 1
+
+
+def test_more_than_200_partitions_become_a_map_with_the_same_words(signed_in: Any, site: Site) -> None:
+    site.steer("scene?name=wide")
+    signed_in.goto(f"{site.url}/stores/?q=wide")
+    canvas = signed_in.locator("canvas.strip-map")
+    assert canvas.get_attribute("aria-label").startswith("10,000 partitions: ")
+    assert canvas.evaluate("each => each.height") > 100

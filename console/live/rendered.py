@@ -30,21 +30,21 @@ class Rendered:
         self._made: dict[str, tuple[float, str | None]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
-    async def get(self, topic: Topic) -> str | None:
-        """Return the message to send, or None when what it is about does not exist."""
+    async def get(self, topic: Topic) -> tuple[str | None, float]:
+        """Return the message (None when what it is about does not exist) and when, on the monotonic clock, it was begun."""
         lock = self._locks.setdefault(topic.name, asyncio.Lock())
         async with lock:
             began, text = self._made.get(topic.name, (0.0, None))
             now = time.monotonic()
             if now - began < _FRESH_S:
-                return text
+                return text, began
             text = await sync_to_async(_build, thread_sensitive=False)(topic)
             self._made[topic.name] = (now, text)
         if len(self._made) > _KEPT:
             for name in sorted(self._made, key=lambda name: self._made[name][0])[: _KEPT // 2]:
                 del self._made[name]
                 self._locks.pop(name, None)
-        return text
+        return text, now
 
 
 def _build(topic: Topic) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
@@ -29,6 +30,8 @@ NOT_SIGNED_IN, NOT_ALLOWED, NOT_FOUND, TOO_BIG = 4401, 4403, 4404, 1009
 _TICK_S = 0.1
 # Pings may be lost with Redis; the socket then looks by itself this often.
 _LOOK_ANYWAY_MS = 2_000
+# What a snapshot reads may be this much older than the snapshot (``observe.board``).
+_BOARD_S = 0.1
 _by_loop: dict[asyncio.AbstractEventLoop, rendered.Rendered] = {}
 
 
@@ -39,6 +42,7 @@ class LiveSocket(AsyncWebsocketConsumer):
         super().__init__(*args, **kwargs)
         self.topic: Topic | None = None
         self._changed = True
+        self._changed_at = 0.0
         self._ticker: asyncio.Task[None] | None = None
         self._joined: list[str] = []
 
@@ -78,7 +82,7 @@ class LiveSocket(AsyncWebsocketConsumer):
     async def status_changed(self, message: dict[str, Any]) -> None:
         """Hear a ping."""
         del message
-        self._changed = True
+        self._changed, self._changed_at = True, time.monotonic()
 
     async def _join(self, group: str) -> None:
         try:
@@ -135,9 +139,11 @@ class LiveSocket(AsyncWebsocketConsumer):
             for other in [other for other in _by_loop if other.is_closed()]:
                 del _by_loop[other]
             shared = _by_loop[loop] = rendered.Rendered()
-        text = await shared.get(self.topic)
+        text, began = await shared.get(self.topic)
         if text is None:
             await self.close(code=NOT_FOUND)
             return False
         await self.send(text_data=text)
+        # A shared snapshot may have been begun before the change that we were told of.
+        self._changed = self._changed_at > began - _BOARD_S
         return True

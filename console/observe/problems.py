@@ -31,7 +31,9 @@ def verdict(state: State, problems: list[Problem], *, stale: bool) -> dict[str, 
     return {"status": "OK", "reason": f"All {len(state.lag):,} partitions keep up."}
 
 
-def instance_verdict(state: State, record: InstanceStatus, *, stale: bool) -> dict[str, str]:
+def instance_verdict(  # noqa: PLR0911 - the first cause that holds decides
+    state: State, record: InstanceStatus, *, stale: bool
+) -> dict[str, str]:
     """Return the verdict on one instance."""
     if stale:
         return {"status": "UNKNOWN", "reason": "Not observed at the moment."}

@@ -13,11 +13,11 @@ import msgspec
 from console.lag import history, verdicts
 from console.models import Application
 from console.observe import problems, recorded, store_shapes
-from console.observe.board import reader
+from console.observe.board import State, reader
 from console.observe.store_shapes import table
 
 if TYPE_CHECKING:
-    from console.observe.board import Board, State
+    from console.observe.board import Board
     from engine.control.status import InstanceStatus, StoreStatus
 
 Snapshot = dict[str, Any]
@@ -60,7 +60,7 @@ def overview() -> Snapshot:
 def application(app: str) -> Snapshot | None:
     """Return one application: instances, tasks, stores, topology and what happened."""
     board = reader.read()
-    state = board.applications.get(app)
+    state = _state(board, app)
     if state is None:
         return None
     stale = board.observer["stale"]
@@ -156,7 +156,7 @@ def restores(app: str | None = None) -> Snapshot:
 def lag(app: str) -> Snapshot | None:
     """Return the lag of each input and store partition."""
     board = reader.read()
-    state = board.applications.get(app)
+    state = _state(board, app)
     if state is None:
         return None
     found = problems.of_application(state)
@@ -191,6 +191,14 @@ def job(job_id: str) -> Snapshot | None:
 
 def _snapshot(board: Board, **data: Any) -> Snapshot:
     return {"at": time.time_ns() // 1_000_000, "observer": board.observer, **data}
+
+
+def _state(board: Board, app: str) -> State | None:
+    """Return the application's state; an empty one where only history knows it (it ended, or Redis is away)."""
+    known = board.applications.get(app)
+    if known is not None:
+        return known
+    return State(app) if Application.objects.filter(id=app).exists() else None
 
 
 def _card(state: State, verdict: dict[str, str]) -> dict[str, Any]:
@@ -315,10 +323,33 @@ def _tasks(state: State) -> dict[str, list[Any]]:
 
 
 def _positions(state: State, store: str) -> dict[str, list[Any]]:
-    columns = (
-        "partition task instance role state phase percent start position end snapshot_end lag rate_per_second eta keys_estimate bytes generation cause "
-        "restored_records written_since_start restore_started_at restore_ended_at at verdict reason"
-    ).split()
+    columns = [
+        "partition",
+        "task",
+        "instance",
+        "role",
+        "state",
+        "phase",
+        "percent",
+        "start",
+        "position",
+        "end",
+        "snapshot_end",
+        "lag",
+        "rate_per_second",
+        "eta",
+        "keys_estimate",
+        "bytes",
+        "generation",
+        "cause",
+        "restored_records",
+        "written_since_start",
+        "restore_started_at",
+        "restore_ended_at",
+        "at",
+        "verdict",
+        "reason",
+    ]
     sub = (store_shapes.description(state, store) or {}).get("sub_topology")
     found = []
     for partition, copies in sorted(store_shapes.all_partitions(state, store).items()):
@@ -397,7 +428,23 @@ def _restore(state: State, record: StoreStatus) -> dict[str, Any]:
 
 
 def _input_lag(state: State) -> dict[str, list[Any]]:
-    columns = "topic partition task instance position committed begin end lag lag_ms rate_per_second lag_per_second eta verdict reason".split()
+    columns = [
+        "topic",
+        "partition",
+        "task",
+        "instance",
+        "position",
+        "committed",
+        "begin",
+        "end",
+        "lag",
+        "lag_ms",
+        "rate_per_second",
+        "lag_per_second",
+        "eta",
+        "verdict",
+        "reason",
+    ]
     found = []
     for copies in state.tasks.values():
         active = [copy for copy in copies if copy.role == "active"]
@@ -420,7 +467,20 @@ def _input_lag(state: State) -> dict[str, list[Any]]:
 
 
 def _store_lag(state: State) -> dict[str, list[Any]]:
-    columns = "store partition task instance role position end lag lag_per_second eta verdict reason".split()
+    columns = [
+        "store",
+        "partition",
+        "task",
+        "instance",
+        "role",
+        "position",
+        "end",
+        "lag",
+        "lag_per_second",
+        "eta",
+        "verdict",
+        "reason",
+    ]
     found = []
     for name in sorted(state.stores):
         for partition, copies in sorted(state.stores[name].items()):

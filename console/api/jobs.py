@@ -1,0 +1,87 @@
+"""Handlers of jobs: list, show, preview, make, cancel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from console.access import audit
+from console.api.errors import CODES, ApiError
+from console.jobs import commands
+from console.observe import recorded, snapshot
+
+if TYPE_CHECKING:
+    from console.api.dispatch import Call
+
+_FIELDS = {"kind", "application", "store", "partitions", "dry_run", "why", "arguments", "id"}
+
+
+def listing(call: Call) -> dict[str, Any]:
+    """The newest jobs."""
+    return snapshot.jobs(call.query.get("application"))
+
+
+def show(call: Call) -> dict[str, Any]:
+    """One job."""
+    found = snapshot.job(call.path["job"])
+    if found is None:
+        raise ApiError("not-found", f"There is no job {call.path['job'][:60]}.")
+    return {"job": found}
+
+
+def create(call: Call) -> tuple[int, dict[str, Any]]:
+    """Preview a job (``dry_run: true``) or make it. With an ``id`` of the caller's, making it twice is making it once."""
+    body = call.body()
+    unknown = sorted(set(body) - _FIELDS)
+    if unknown:
+        raise ApiError("bad-request", f"Unknown field {unknown[0]!r}. Use: {', '.join(sorted(_FIELDS))}.")
+    kind, application, store = (_text(body, name) for name in ("kind", "application", "store"))
+    partitions = body.get("partitions")
+    if not isinstance(partitions, list):
+        raise ApiError("bad-request", "partitions must be a list of whole numbers.")
+    dry_run = body.get("dry_run")
+    if not isinstance(dry_run, bool):
+        # Said outright, because the difference is between looking and doing.
+        raise ApiError("bad-request", "Say dry_run: true to preview the job, or false to run it.")
+    arguments = body.get("arguments", {})
+    if not isinstance(arguments, dict):
+        raise ApiError("bad-request", "arguments must be an object.")
+    try:
+        if dry_run:
+            commands.demand(call.user, kind, application, store)
+            return 200, {"dry_run": commands.preview(kind, application, store, partitions)}
+        job = commands.create(
+            call.user,
+            kind=kind,
+            application=application,
+            store=store,
+            partitions=partitions,
+            why=_text(body, "why", ""),
+            via="api",
+            address=audit.address_of(call.request),
+            arguments=arguments,
+            job_id=_text(body, "id", "") or None,
+        )
+    except commands.Refused as error:
+        raise _error(error) from error
+    return 201, {"job": recorded.job(str(job.pk))}
+
+
+def cancel(call: Call) -> dict[str, Any]:
+    """Ask a job to end."""
+    try:
+        job = commands.cancel(call.user, call.path["job"], via="api", address=audit.address_of(call.request))
+    except commands.Refused as error:
+        raise _error(error) from error
+    return {"job": recorded.job(str(job.pk))}
+
+
+def _error(refused: commands.Refused) -> ApiError:
+    code = refused.code if refused.code in CODES else "bad-request"
+    return ApiError(code, refused.words, state=refused.state)
+
+
+def _text(body: dict[str, Any], name: str, default: str | None = None) -> str:
+    found = body.get(name, default)
+    if not isinstance(found, str):
+        raise ApiError("bad-request", f"{name} must be text.")
+    return found

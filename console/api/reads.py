@@ -1,0 +1,106 @@
+"""Handlers that read: applications, stores, entries, lag, restores, events. Data comes from the snapshots."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from console import limits
+from console.api.errors import ApiError
+from console.browse import entries
+from console.models import Application
+from console.observe import recorded, snapshot
+
+if TYPE_CHECKING:
+    from console.api.dispatch import Call
+
+_HOUR_MS = 3_600_000
+
+
+def applications(_call: Call) -> dict[str, Any]:
+    """All applications in short."""
+    return snapshot.overview()
+
+
+def application(call: Call) -> dict[str, Any]:
+    """One application; tables are unfolded into objects."""
+    found = _found(snapshot.application(call.path["app"]), call)
+    return {**found, "tasks": snapshot.rows(found["tasks"]), "matrix": snapshot.rows(found["matrix"])}
+
+
+def stores(call: Call) -> dict[str, Any]:
+    """The stores of an application."""
+    found = _found(snapshot.application(call.path["app"]), call)
+    return {"at": found["at"], "observer": found["observer"], "stores": found["stores"]}
+
+
+def store(call: Call) -> dict[str, Any]:
+    """One store with its partitions."""
+    found = _found(snapshot.store(call.path["app"], call.path["store"]), call)
+    return {**found, "positions": snapshot.rows(found["positions"])}
+
+
+def store_entries(call: Call) -> dict[str, Any]:
+    """One page of entries."""
+    call.number("limit", limits.PAGE_ENTRIES_DEFAULT, limits.PAGE_ENTRIES_MAX)
+    return _asked(lambda: entries.page(call.path["app"], call.path["store"], call.query))
+
+
+def store_count(call: Call) -> dict[str, Any]:
+    """About how many keys."""
+    return _asked(lambda: entries.count(call.path["app"], call.path["store"]))
+
+
+def lag(call: Call) -> dict[str, Any]:
+    """The lag of every partition; with ``kind`` and ``name`` also its recorded history."""
+    app = call.path["app"]
+    found = _found(snapshot.lag(app), call)
+    answer = {**found, "inputs": snapshot.rows(found["inputs"]), "stores": snapshot.rows(found["stores"])}
+    kind, name = call.query.get("kind"), call.query.get("name")
+    if kind is None and name is None:
+        return answer
+    if kind not in {"input", "store"} or not name:
+        raise ApiError("bad-request", "For a history give kind=input or kind=store, and name= its topic or store.")
+    now_ms = time.time_ns() // 1_000_000
+    since = call.number("since", now_ms - _HOUR_MS, now_ms + _HOUR_MS)
+    until = call.number("until", now_ms, now_ms + _HOUR_MS)
+    points = call.number("points", 300, 2_000)
+    answer["history"] = snapshot.lag_history(app, kind, name, since, until, points)
+    return answer
+
+
+def restores(call: Call) -> dict[str, Any]:
+    """Running and recorded restores."""
+    _known(call)
+    return snapshot.restores(call.path["app"])
+
+
+def events(call: Call) -> dict[str, Any]:
+    """What instances said has happened, newest first; ``before`` (ms) pages back."""
+    _known(call)
+    count = call.number("limit", limits.PAGE_ROWS_DEFAULT, limits.PAGE_ROWS_MAX)
+    before = call.number("before", 0, 10**15) or None
+    found = recorded.events(call.path["app"], event=call.query.get("event"), limit=count, before_ms=before)
+    return {"events": found, "next_before": found[-1]["at"] if len(found) == count and found else None}
+
+
+def _found(found: dict[str, Any] | None, call: Call) -> dict[str, Any]:
+    if found is None:
+        what = " / ".join(call.path.values())
+        raise ApiError("not-found", f"Nobody has reported {what}.")
+    return found
+
+
+def _known(call: Call) -> None:
+    app = call.path["app"]
+    if not Application.objects.filter(id=app).exists():
+        _found(snapshot.application(app), call)
+
+
+def _asked(ask: Any) -> dict[str, Any]:
+    try:
+        return dict(ask())
+    except entries.Unavailable as error:
+        raise ApiError(
+            error.code, error.words, status=error.status, retryable=error.retryable, state=error.state
+        ) from error

@@ -1,0 +1,78 @@
+"""The table of the API: URLs, handlers, actions and the OpenAPI document all come from it."""
+
+from __future__ import annotations
+
+from console.access.policy import BY_ARGUMENT
+from console.api import jobs, metrics, openapi, reads
+from console.api.dispatch import Route
+
+_APP = "/api/v1/applications/{app}"
+_STORE = _APP + "/stores/{store}"
+_ENTRIES = (
+    ("key", "one key; with window_from or session_from: its windows or sessions"),
+    ("prefix", "keys whose bytes begin so"),
+    ("from", "first key, inclusive"),
+    ("to", "last key, inclusive"),
+    ("window_from", "first window start in ms, inclusive"),
+    ("window_to", "last window start in ms, inclusive"),
+    ("session_from", "sessions that end at this ms or later"),
+    ("session_to", "sessions that start at this ms or earlier"),
+    ("as_of", "the version valid at this ms"),
+    ("reverse", "true: from the end"),
+    ("limit", "1 to 1000, default 100"),
+    ("cursor", "the last page's cursor"),
+    ("partition", "one partition only"),
+    ("max_lag", "let a standby answer that is at most so many records behind"),
+    ("key_format", "read and show keys as string, int64, json, base64, hex …"),
+    ("value_format", "show values so"),
+)
+_LAG = (
+    ("kind", "input or store: adds the history"),
+    ("name", "its topic or store"),
+    ("since", "ms"),
+    ("until", "ms"),
+    ("points", "at most so many times, default 300"),
+)
+_EVENTS = (("event", "one kind of event only"), ("limit", "1 to 1000, default 100"), ("before", "older than this ms"))
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        "GET",
+        "/api/v1/applications",
+        "read-status",
+        reads.applications,
+        "All applications in short",
+        answer="Applications",
+    ),
+    Route("GET", _APP, "read-status", reads.application, "One application: instances, tasks with roles, topology"),
+    Route("GET", _APP + "/stores", "read-status", reads.stores, "The stores of an application", answer="Stores"),
+    Route("GET", _STORE, "read-status", reads.store, "One store with its partitions"),
+    Route("GET", _STORE + "/entries", "browse", reads.store_entries, "One page of entries", _ENTRIES, "Entries"),
+    Route("GET", _STORE + "/count", "browse", reads.store_count, "About how many keys a store has"),
+    Route("GET", _APP + "/lag", "read-status", reads.lag, "Lag, rate, time left and verdict of every partition", _LAG),
+    Route("GET", _APP + "/restores", "read-status", reads.restores, "Running and recorded restores"),
+    Route("GET", _APP + "/events", "read-status", reads.events, "What instances said has happened", _EVENTS),
+    Route(
+        "GET",
+        "/api/v1/jobs",
+        "read-jobs",
+        jobs.listing,
+        "The newest jobs",
+        (("application", "of one application only"),),
+        "Jobs",
+    ),
+    Route(
+        "POST",
+        "/api/v1/jobs",
+        BY_ARGUMENT,
+        jobs.create,
+        "Preview or make a job",
+        body="NewJob",
+        answer="Job",
+        status=201,
+    ),
+    Route("GET", "/api/v1/jobs/{job}", "read-jobs", jobs.show, "One job", answer="Job"),
+    Route("POST", "/api/v1/jobs/{job}/cancel", "cancel-job", jobs.cancel, "Ask a job to end", answer="Job"),
+    Route("GET", "/api/v1/openapi.json", "read-status", lambda _call: openapi.document(ROUTES), "This document"),
+    Route("GET", "/metrics", "read-metrics", metrics.metrics, "Metrics for Prometheus"),
+)

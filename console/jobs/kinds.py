@@ -1,0 +1,44 @@
+"""The kinds of jobs: what each may be asked for, and what carries it out. The table, and nothing else, knows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from console.jobs import compact, rebuild
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from console.jobs.work import Work
+    from console.observe.board import State
+
+    Preview = Callable[[State, str, list[int]], dict[str, Any]]
+    Run = Callable[[Work], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind. ``preview`` and ``run`` are None while the kind is not available."""
+
+    name: str
+    words: str
+    preview: Preview | None = None
+    run: Run | None = None
+
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            "rebuild",
+            "Build a fresh copy from the changelog beside the running task, then swap it in.",
+            rebuild.preview,
+            rebuild.run,
+        ),
+        Kind("compact", "Have RocksDB compact a store partition.", compact.preview, compact.run),
+        Kind("verify", "Build a copy and compare it with the live store."),
+        Kind("snapshot", "Build the store as it was at an offset or a time."),
+        Kind("export", "Write a store's entries to a file."),
+    )
+}

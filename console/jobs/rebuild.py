@@ -1,0 +1,193 @@
+"""Rebuild: a fresh copy of a store partition from its changelog, beside the running task, then swapped in.
+
+    1. ask the owner where the store lies and how it is laid out
+    2. build the copy into ``<generation>.staging`` (this process; progress in offset slots)
+    3. name it ``<generation>``
+    4. order the swap; the engine replays the tail and swaps between two commits
+Until 4 has happened the live store is untouched, so the job can be cancelled or die anywhere: what was staged is removed,
+or taken up again by the next attempt, which finds the generation's name in the row.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from console.jobs import control, dry_run, staging
+from console.jobs.work import Cancelled, Failed, TryAgain
+from console.observe.topic import kafka_settings
+from engine.changelog import restore
+from engine.errors import Retry, StatehouseError
+
+if TYPE_CHECKING:
+    from console.jobs.work import Work
+    from console.observe.board import State
+    from engine.changelog.restore import Restoring
+
+# RocksDB needs room for the copy and for its compaction.
+_ROOM_FACTOR = 1.5
+
+
+def preview(state: State, store: str, partitions: list[int]) -> dict[str, Any]:
+    """Return what would be replayed, for how long, where, and what it costs."""
+    found, problems = dry_run.places(state, store, partitions)
+    changelog = next((each["changelog"] for each in found if each["changelog"]), None)
+    offsets: dict[int, tuple[int, int]] = {}
+    if changelog is None:
+        problems.append("The store has no changelog (logging is off), so there is nothing to rebuild it from.")
+    else:
+        offsets, more = dry_run.offsets_or_problem(changelog, partitions)
+        problems += more
+    rate, rate_from = dry_run.measured_rate(state.id, store)
+    rows = []
+    for each in found:
+        begin, end = offsets.get(each["partition"], (None, None))
+        records = None if begin is None or end is None else end - begin
+        in_memory = each["backend"] == "memory"
+        rows.append(
+            {
+                **each,
+                "begin": begin,
+                "end": end,
+                "records_estimate": records,
+                "seconds_estimate": round(records / rate, 1) if rate and records is not None else None,
+                "disk_bytes": 0 if in_memory else each["bytes_now"],
+                "how": "engine" if in_memory else "worker",
+            }
+        )
+    disk = _sum(row["disk_bytes"] for row in rows)
+    free = min((row["free_bytes"] for row in rows if row["free_bytes"] is not None), default=None)
+    if disk is not None and free is not None and disk * _ROOM_FACTOR > free:
+        problems.append(
+            f"The copy needs about {int(disk * _ROOM_FACTOR):,} bytes and {free:,} are free: make room first."
+        )
+    return {
+        "partitions": rows,
+        "totals": {
+            "records_estimate": _sum(row["records_estimate"] for row in rows),
+            "seconds_estimate": _sum(row["seconds_estimate"] for row in rows),
+            "disk_bytes": disk,
+        },
+        "rate_per_second": rate,
+        "rate_from": rate_from,
+        "free_bytes": free,
+        "effects": [
+            "A fresh copy is built from the changelog, at most this many records; the task goes on meanwhile.",
+            "It is swapped in between two commits. Until then nothing changes, and the job can be cancelled.",
+            "The old copy is removed once the new one has served.",
+        ],
+        "problems": problems,
+    }
+
+
+def run(work: Work) -> dict[str, Any]:
+    """Rebuild one partition after the other; those that an earlier attempt has finished are left alone."""
+    job = work.job
+    try:
+        for partition in job.partitions:
+            if str(partition) in job.result.get("done", {}):
+                continue
+            work.check()
+            done = _rebuild(work, control.Owner(job.application, job.store, partition))
+            work.remember(done={**job.result.get("done", {}), str(partition): done})
+            work.report(partition, phase="done", now=True)
+    except (Cancelled, Failed):
+        # Also what an earlier attempt has left, which this one may not have come to.
+        staging.discard_all(work)
+        raise
+    finished = job.result.get("done", {}).values()
+    records, seconds = _sum(each.get("records") for each in finished), _sum(each.get("seconds") for each in finished)
+    return {
+        "records": records,
+        "seconds": seconds,
+        "rate_per_second": round(records / seconds, 1) if records and seconds else None,
+    }
+
+
+def _rebuild(work: Work, owner: control.Owner) -> dict[str, Any]:
+    partition = owner.partition
+    body = {"job": f"{work.job.pk}:{partition}"}
+    # Step 1
+    place = staging.locate(work, owner)
+    if place is None:
+        began = time.monotonic()
+        answer = control.carry_through(
+            work, owner, "rebuild", body, done="swapped", progress=lambda seen: _follow(work, partition, seen)
+        )
+        return {
+            "position": answer.get("position"),
+            "records": None,
+            "seconds": round(time.monotonic() - began, 1),
+            "how": "engine",
+        }
+    if place.is_live:
+        return {"position": None, "records": None, "seconds": None, "generation": place.generation, "how": "worker"}
+    try:
+        # Steps 2 and 3
+        built = _build(work, place)
+        # Step 4
+        body["generation"] = place.generation
+        answer = control.carry_through(
+            work, owner, "swap", body, done="swapped", progress=lambda seen: _follow(work, partition, seen)
+        )
+    except TryAgain:
+        # A finished copy is worth keeping for the next attempt, half a copy is not.
+        if not place.is_complete:
+            place.discard()
+        raise
+    return {**built, "position": answer.get("position"), "generation": place.generation, "how": "worker"}
+
+
+def _build(work: Work, place: staging.Place) -> dict[str, Any]:
+    """Build the copy, unless an earlier attempt has."""
+    if place.is_complete:
+        return {"records": None, "seconds": None}
+    place.prepare()
+    began = time.monotonic()
+
+    def progress(restoring: Restoring) -> None:
+        elapsed = time.monotonic() - began
+        rate = restoring.records / elapsed if elapsed > 0 else None
+        phase = "applying" if restoring.phase == "done" else restoring.phase
+        work.report(
+            place.partition,
+            start=restoring.start,
+            position=restoring.position,
+            end=restoring.end,
+            phase=phase,
+            rate_per_second=round(rate, 1) if rate else None,
+        )
+
+    work.report(place.partition, phase="fetching", now=True)
+    try:
+        built = restore.build_generation(
+            place.spec,
+            place.changelog,
+            place.partition,
+            place.staged,
+            client=kafka_settings(),
+            progress=progress,
+            cancelled=work.must_stop,
+        )
+    except restore.Cancelled:
+        work.check()
+        raise Cancelled from None
+    except Retry as error:
+        raise TryAgain(str(error)) from error
+    except (StatehouseError, OSError) as error:
+        raise Failed(f"The copy of partition {place.partition} could not be built: {error}") from error
+    seconds = time.monotonic() - began
+    work.check()
+    place.complete()
+    work.report(place.partition, phase="verifying", position=built.position, now=True)
+    return {"records": built.records, "bytes": built.bytes, "seconds": round(seconds, 2)}
+
+
+def _follow(work: Work, partition: int, seen: dict[str, Any]) -> None:
+    known = {key: seen[key] for key in ("position", "end") if seen.get(key) is not None}
+    work.report(partition, phase=str(seen.get("phase")), **known)
+
+
+def _sum(values: Any) -> Any:
+    found = list(values)
+    return None if not found or None in found else sum(found)

@@ -1,0 +1,147 @@
+"""Where a copy is built: the directory beside the live generation. The only module of the console that writes there.
+
+The engine says where a store lies; that is checked against the names of the job before anything is made or removed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+
+from console.jobs.control import Refusal
+from console.jobs.work import Failed, TryAgain
+from engine.topology.stores import StoreSpec
+
+if TYPE_CHECKING:
+    from console.jobs.control import Owner
+    from console.jobs.work import Work
+
+_GENERATION = re.compile(r"g\d{8}")
+_STAGING = ".staging"
+_DIRECTORY_MODE = 0o750
+_SPEC_FIELDS = {field.name for field in dataclasses.fields(StoreSpec)} - {"key_serde", "value_serde", "supplier"}
+
+
+class Staged:
+    """A generation on disk that a job has begun. One thread."""
+
+    def __init__(self, directory: Path, generation: str) -> None:
+        self.directory, self.generation = directory, generation
+
+    @property
+    def staged(self) -> Path:
+        """Where the copy grows."""
+        return self.directory / (self.generation + _STAGING)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the swap has happened: an attempt that died right after it finds that here."""
+        return _current(self.directory) == self.generation
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the copy has been built to its end."""
+        return (self.directory / self.generation).is_dir()
+
+    def prepare(self) -> None:
+        """Remove what an attempt that died has left; ``build_generation`` makes the directory itself."""
+        shutil.rmtree(self.staged, ignore_errors=True)
+
+    def complete(self) -> None:
+        """Give the finished copy its name: from now on an attempt that finds it goes straight to the swap."""
+        self.staged.rename(self.directory / self.generation)
+        handle = os.open(self.directory, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    def discard(self) -> None:
+        """Remove the copy, unless it has become the live one."""
+        shutil.rmtree(self.staged, ignore_errors=True)
+        if not self.is_live:
+            shutil.rmtree(self.directory / self.generation, ignore_errors=True)
+
+
+class Place(Staged):
+    """The generation that a job builds for one partition, and what it is built from."""
+
+    def __init__(self, directory: Path, generation: str, spec: StoreSpec, changelog: str, partition: int) -> None:
+        super().__init__(directory, generation)
+        self.spec, self.changelog, self.partition = spec, changelog, partition
+
+
+def discard_all(work: Work) -> None:
+    """Remove what any attempt of the job has staged and the engine has not made live."""
+    for kept in work.job.result.get("generations", {}).values():
+        directory = Path(kept["directory"])
+        if directory.is_dir() and _GENERATION.fullmatch(kept["generation"]):
+            Staged(_checked(directory, work.job.application, work.job.store), kept["generation"]).discard()
+
+
+def locate(work: Work, owner: Owner) -> Place | None:
+    """Ask the owner where the store lies; None for one in memory. The generation's name is kept in the row."""
+    job, partition = work.job, owner.partition
+    host = owner.instance().host
+    try:
+        tasks = owner.call("GET", "/v1/control/tasks").get("tasks", [])
+    except Refusal as error:
+        raise Failed(f"The engine does not say where its stores lie: {error.words}") from error
+    found = next(
+        (store for task in tasks for store in task.get("stores", []) if _is(store, task, job.store, partition)), None
+    )
+    if found is None:
+        raise TryAgain(f"the engine that reports partition {partition} no longer has it")
+    if not found.get("directory"):
+        return None
+    if host != settings.HOST_NAME:
+        raise Failed(f"Partition {partition} has moved to {host} since the dry run. Start the job again.")
+    directory = _checked(Path(str(found["directory"])), job.application, job.store)
+    spec = StoreSpec(
+        **{key: value for key, value in found.get("spec", {}).items() if key in _SPEC_FIELDS} | {"name": job.store}
+    )
+    names: dict[str, Any] = dict(job.result.get("generations", {}))
+    kept = names.get(str(partition), {})
+    if kept.get("directory") != str(directory):
+        kept = {"directory": str(directory), "generation": _next(directory)}
+        work.remember(generations={**names, str(partition): kept})
+    return Place(directory, str(kept["generation"]), spec, str(found["changelog"]), partition)
+
+
+def _is(store: dict[str, Any], task: dict[str, Any], name: str, partition: int) -> bool:
+    return (
+        store.get("store") == name
+        and store.get("partition", task.get("partition")) == partition
+        and task.get("role", "active") == "active"
+    )
+
+
+def _checked(directory: Path, application: str, store: str) -> Path:
+    """Return the directory if it is one of this store's: ``…/<application>/<task>/<store>``, and really there."""
+    resolved = directory.resolve()
+    if not directory.is_absolute() or resolved.name != store or resolved.parent.parent.name != application:
+        raise Failed(
+            f"The engine named a directory that is not one of store {store}'s: {directory}. Nothing was touched."
+        )
+    if not resolved.is_dir():
+        raise Failed(f"The worker does not see {directory}. Run it on the engine's host, with the same mounts.")
+    return resolved
+
+
+def _current(directory: Path) -> str | None:
+    try:
+        return (directory / "CURRENT").read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+
+
+def _next(directory: Path) -> str:
+    """Return a generation's name that is not in use, staged or live."""
+    names = [path.name.removesuffix(_STAGING) for path in directory.iterdir()] + [_current(directory) or ""]
+    return f"g{max((int(name[1:]) for name in names if _GENERATION.fullmatch(name)), default=0) + 1:08d}"

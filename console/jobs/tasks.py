@@ -1,0 +1,62 @@
+"""The Celery tasks. Arguments are ids only: everything else stands in the row, so a message can be old or double."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from datetime import timedelta
+
+from celery import shared_task
+from django.utils import timezone
+
+from console import limits
+from console.jobs import lease, work
+from console.lag import history
+from console.models import Event, Job
+
+logger = logging.getLogger(__name__)
+
+
+@shared_task(name="console.jobs.run", ignore_result=True)
+def run(job_id: str) -> None:
+    """Carry out one delivery of a job."""
+    work.deliver(uuid.UUID(job_id))
+
+
+def send(job: Job) -> bool:
+    """Put a job on its queue. False when Redis is away: the reaper sends it later."""
+    try:
+        run.apply_async(args=[str(job.pk)], queue=job.queue, retry=False)
+    except Exception as error:  # noqa: BLE001 - kombu raises what its transport raises; the row is safe in any case
+        logger.warning("job-not-sent %s: %s", job.pk, error)
+        return False
+    return True
+
+
+@shared_task(name="console.jobs.reap", ignore_result=True)
+def reap() -> None:
+    """Send again what was lost on the way, and end what cannot be done: every row ends."""
+    now = timezone.now()
+    for job in Job.objects.filter(state__in=("running", "cancelling"), lease_until__lt=now):
+        if job.attempts >= limits.ATTEMPTS_MAX:
+            lease.close_exhausted(job)
+        else:
+            send(job)
+    lost = now - timedelta(seconds=limits.QUEUED_RESEND_SECONDS)
+    too_old = now - timedelta(seconds=limits.JOB_SECONDS_MAX)
+    for job in Job.objects.filter(state="queued", sent_at__lt=lost):
+        if job.created_at < too_old:
+            host = job.queue.removeprefix("host.")
+            words = f"No worker took it within {limits.JOB_SECONDS_MAX // 3600} hours. Start one on {host}: celery -A console worker"
+            work.states.move(job.pk, "queued", "failed", reason=words)
+        elif send(job):
+            Job.objects.filter(pk=job.pk, state="queued").update(sent_at=now)
+
+
+@shared_task(name="console.jobs.thin", ignore_result=True)
+def thin() -> None:
+    """Make room in history: lag samples lose detail with age, old events go."""
+    now = timezone.now()
+    deleted = history.thin(now)
+    deleted += Event.objects.filter(at__lt=now - timedelta(milliseconds=limits.EVENTS_KEEP_MS)).delete()[0]
+    logger.info("history-thinned: %d rows", deleted)

@@ -50,7 +50,6 @@ def encode_buffer_value(
     prior: bytes | None,
     old: bytes | None,
     new: bytes | None,
-    buffer_time: int = 0,
 ) -> bytes:
     """The bytes of a waiting record. A record that comes from no topic (a punctuation) has the empty one."""
     name = (topic or "").encode()

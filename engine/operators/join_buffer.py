@@ -15,6 +15,8 @@ from engine.records import Batch
 
 _TIME = struct.Struct(">q")
 _SEQUENCE = struct.Struct(">i")
+# Where other buffers write the time by which they are ordered.
+_ORDERED_BY_KEY = bytes(8)
 
 
 class JoinBuffer:
@@ -57,7 +59,7 @@ class JoinBuffer:
             old=None,
             new=self._value_serde.serialize(record.values[0]),
         )
-        self._write(key, value)
+        self._write(key, value + _ORDERED_BY_KEY)
         self._oldest = timestamp if self._oldest is None else min(self._oldest, timestamp)
         return True
 
@@ -86,7 +88,7 @@ class JoinBuffer:
         key = self._key_serde.deserialize(raw_key)
         return Batch(
             [key],
-            [self._value_serde.deserialize(kept.new)],
+            [None if kept.new is None else self._value_serde.deserialize(kept.new)],
             [timestamp],
             headers=[kept.headers],
             raw_keys=[raw_key],

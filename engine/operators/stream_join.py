@@ -125,9 +125,7 @@ class StreamJoinSideProcessor(Processor):
         else:
             self._clock.oldest_pending = min(self._clock.oldest_pending, timestamp)
             serde = operation.left_serde if operation.is_left else operation.right_serde
-            self._pending.add(
-                timestamp, is_left=operation.is_left, raw_key=raw_key, raw_value=serde.serialize(value)
-            )
+            self._pending.add(timestamp, is_left=operation.is_left, raw_key=raw_key, raw_value=serde.serialize(value))
 
     def _emit_closed(self, emitted: Emitted, batch: Batch, row: int) -> None:
         """Send on pending rows whose windows have closed, oldest first."""
@@ -187,6 +185,7 @@ class SelfJoinProcessor(Processor):
         """Open the one window store."""
         super().init(context)
         self._own = context.store(self.operation.own)
+        self._stream_time = -1
 
     def process(self, batch: Batch) -> Output:
         """Join each record, then keep it."""
@@ -204,9 +203,11 @@ class SelfJoinProcessor(Processor):
     def _join(self, emitted: Emitted, batch: Batch, row: int) -> None:
         operation: SelfJoin = self.operation
         key, value, timestamp = batch.keys[row], batch.values[row], batch.timestamps[row]
+        self._stream_time = max(self._stream_time, timestamp)
         for at, other in self._matches(key, timestamp, operation.before_ms, operation.after_ms):
             self._apply(emitted, batch, row, value, other, max(at, timestamp))
-        with_itself = False
+        # A record that has expired meets the others, but no longer itself.
+        with_itself = timestamp <= self._stream_time - operation.retention_ms + 1
         for at, other in self._matches(key, timestamp, operation.after_ms, operation.before_ms):
             if timestamp < at and not with_itself:
                 with_itself = True

@@ -11,7 +11,7 @@ from typing import Any
 from engine.operators.context import NodeContext
 from engine.operators.join_buffer import JoinBuffer
 from engine.operators.processor import Output, Processor, apply_each, implements
-from engine.operators.table_reader import Row, TableReader
+from engine.operators.views import Row, open_view
 from engine.records import Batch
 from engine.topology.join_operations import StreamTableJoin
 
@@ -24,7 +24,7 @@ class StreamTableJoinProcessor(Processor):
         """Open the table's reader and the buffer, if there is one."""
         super().init(context)
         operation: StreamTableJoin = self.operation
-        self._table = TableReader(operation.table, context)
+        self._table = open_view(operation.table, context)
         self._buffer = None
         if operation.buffer is not None:
             self._buffer = JoinBuffer(
@@ -47,7 +47,10 @@ class StreamTableJoinProcessor(Processor):
             tables = batch.keys
         else:
             tables, _ = apply_each(
-                operation.key_mapper, lambda row, error: self.context.failed(batch, row, error), batch.keys, batch.values
+                operation.key_mapper,
+                lambda row, error: self.context.failed(batch, row, error),
+                batch.keys,
+                batch.values,
             )
         if None not in batch.values and (operation.left or None not in tables):
             return batch, tables

@@ -11,9 +11,10 @@ from typing import Any
 
 from engine.operators.context import NodeContext
 from engine.operators.processor import Output, Processor, implements
+from engine.operators.tables import TableProcessor
 from engine.operators.views import open_view
 from engine.records import Batch
-from engine.topology.join_operations import TableJoinSide
+from engine.topology.join_operations import JoinedTable, TableJoinSide
 
 
 @implements(TableJoinSide)
@@ -72,3 +73,12 @@ class TableJoinSideProcessor(Processor):
             return batch
         self.context.dropped(len(batch.keys) - len(kept), "null key or out of order")
         return batch.take(kept)
+
+
+@implements(JoinedTable)
+class JoinedTableProcessor(TableProcessor):
+    """Where both sides meet: the result's store, if it has one."""
+
+    def process(self, batch: Batch) -> Output:
+        """Keep the results and hand them on."""
+        return batch if self._state is None else self.put(self._state, batch)

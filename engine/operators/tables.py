@@ -16,7 +16,7 @@ from engine.records import Batch
 from engine.topology.tables import StreamToTable, TableFilter, TableMapValues, TableSource, TableToStream
 
 
-class _TableProcessor(Processor):
+class TableProcessor(Processor):
     """What tables share: a store, or none."""
 
     def init(self, context: NodeContext) -> None:
@@ -66,7 +66,7 @@ class _TableProcessor(Processor):
 
 
 @implements(TableSource, StreamToTable)
-class TableSourceProcessor(_TableProcessor):
+class TableSourceProcessor(TableProcessor):
     """Reads records as a table's updates; those without a key are dropped and counted."""
 
     def process(self, batch: Batch) -> Output:
@@ -83,7 +83,7 @@ class TableSourceProcessor(_TableProcessor):
 
 
 @implements(TableFilter)
-class TableFilterProcessor(_TableProcessor):
+class TableFilterProcessor(TableProcessor):
     """Turns values that do not fit into tombstones; where old values are known, needless tombstones are left out."""
 
     def process(self, batch: Batch) -> Output:
@@ -114,7 +114,7 @@ class TableFilterProcessor(_TableProcessor):
 
 
 @implements(TableMapValues)
-class TableMapValuesProcessor(_TableProcessor):
+class TableMapValuesProcessor(TableProcessor):
     """Maps values; tombstones stay tombstones."""
 
     def process(self, batch: Batch) -> Output:

@@ -26,7 +26,7 @@ class StreamTableJoin(Operation):
 
     prefix: ClassVar[str] = "KSTREAM-JOIN-"
     label: ClassVar[str] = "stream-table join"
-    table: TableView = TableView()
+    table: TableView = None  # type: ignore[assignment]
     joiner: Joiner = None  # type: ignore[assignment]
     left: bool = False
     key_mapper: Callable[[Any, Any], Any] | None = None
@@ -75,6 +75,7 @@ class SelfJoin(Operation):
     own: str = ""
     before_ms: int = 0
     after_ms: int = 0
+    retention_ms: int = 0
     joiner: Joiner = None  # type: ignore[assignment]
 
 
@@ -88,7 +89,7 @@ class TableJoinSide(Operation):
 
     prefix: ClassVar[str] = "KTABLE-JOINSIDE-"
     label: ClassVar[str] = "table-table join"
-    other: TableView = TableView()
+    other: TableView = None  # type: ignore[assignment]
     other_key_serde: Any = None
     joiner: Joiner = None  # type: ignore[assignment]
     this_outer: bool = False
@@ -118,7 +119,7 @@ class ForeignKeyReceive(Operation):
     prefix: ClassVar[str] = "KTABLE-FK-JOIN-SUBSCRIPTION-PROCESSOR-"
     label: ClassVar[str] = "foreign-key subscriptions"
     subscriptions: str = ""
-    table: TableView = TableView()
+    table: TableView = None  # type: ignore[assignment]
     foreign_key_serde: Any = None
     value_serde: Any = None
 
@@ -141,7 +142,7 @@ class ForeignKeyResolve(Operation):
 
     prefix: ClassVar[str] = "KTABLE-FK-JOIN-SUBSCRIPTION-RESPONSE-RESOLVER-PROCESSOR-"
     label: ClassVar[str] = "foreign-key join"
-    table: TableView = TableView()
+    table: TableView = None  # type: ignore[assignment]
     joiner: Joiner = None  # type: ignore[assignment]
     left: bool = False
     key_serde: Any = None

@@ -75,7 +75,9 @@ def join_stream_table(
     buffer = None
     if joined.grace_ms is not None:
         if not view.versioned:
-            raise TopologyError("a stream-table join with a grace needs a versioned table: see Stores.persistent_versioned")
+            raise TopologyError(
+                "a stream-table join with a grace needs a versioned table: see Stores.persistent_versioned"
+            )
         if joined.name is None:
             raise TopologyError("the buffer of a join with a grace needs a name: give Joined('…')")
         buffer = stream.graph.add_store(StoreSpec(f"{joined.name}-Buffer")).name
@@ -92,9 +94,7 @@ def join_stream_table(
     stores = (*view.stores, *((buffer,) if buffer else ()))
     result = stream.then(operation, stores=stores, name=joined.name, key_serde=key_serde)
     stream.builder.copartition(result.node, stream, table)
-    return Stream(
-        stream.builder, result.node, stream.sources | table.sources, key_serde, None, rekeyed=stream.rekeyed
-    )
+    return Stream(stream.builder, result.node, stream.sources | table.sources, key_serde, None, rekeyed=stream.rekeyed)
 
 
 def join_global(kind: str, stream: Stream, table: GlobalTable, selector: Function, joiner: Function) -> Stream:
@@ -226,7 +226,11 @@ def _self_join(
     store = _window_store(joined, joined.this_store, f"{name}-this-join-store", windows, key_serde, value_serde)
     stream.graph.add_store(store)
     operation = operations.SelfJoin(
-        own=store.name, before_ms=windows.before_ms, after_ms=windows.after_ms, joiner=joiner
+        own=store.name,
+        before_ms=windows.before_ms,
+        after_ms=windows.after_ms,
+        retention_ms=windows.retention_ms,
+        joiner=joiner,
     )
     return stream.then(operation, stores=[store.name], key_serde=key_serde)
 
@@ -290,7 +294,10 @@ def join_tables(
         other_outer=kind in {"left", "outer"},
         versioned=right.versioned,
     )
-    sides = (graph.add(left_side, [left.node], right_view.stores), graph.add(right_side, [right.node], left_view.stores))
+    sides = (
+        graph.add(left_side, [left.node], right_view.stores),
+        graph.add(right_side, [right.node], left_view.stores),
+    )
     store = None if spec is None else spec.name
     versioned = spec is not None and spec.kind == "versioned"
     merged = graph.add(operations.JoinedTable(store, versioned), sides, [store] if store else ())
@@ -328,7 +335,9 @@ def join_foreign_key(
     left.send_old_values()
     written = check_callable(extractor, "foreign-key extractor")
     extract = written if takes_key(written) else lambda _, value: written(value)
-    subscriptions = graph.add_store(StoreSpec(f"{name}-subscription-store", value_serde=SubscriptionSerde(), timestamped=True))
+    subscriptions = graph.add_store(
+        StoreSpec(f"{name}-subscription-store", value_serde=SubscriptionSerde(), timestamped=True)
+    )
     subscribe = operations.ForeignKeySubscribe(
         extractor=extract,
         left=kind == "left",
@@ -349,9 +358,7 @@ def join_foreign_key(
     receive = operations.ForeignKeyReceive(
         subscriptions=subscriptions.name, table=view, foreign_key_serde=right.key_serde, value_serde=right.value_serde
     )
-    received = graph.add(
-        receive, [source], [subscriptions.name, *view.stores], f"{name}-subscription-join-foreign"
-    )
+    received = graph.add(receive, [source], [subscriptions.name, *view.stores], f"{name}-subscription-join-foreign")
     answer = operations.ForeignKeyAnswer(
         subscriptions=subscriptions.name,
         versioned=right.versioned,

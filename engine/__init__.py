@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from engine import serdes
     from engine.config import EngineConfig
     from engine.records import Record, ValueAndTimestamp, Windowed
-    from engine.runtime.engine import Engine
+    from engine.instance import Engine
     from engine.testing import TopologyTestDriver
     from engine.topology.branches import Branched
     from engine.topology.builder import StreamsBuilder
@@ -36,7 +36,7 @@ _MODULES = {
     "BufferConfig": "engine.topology.suppressed",
     "Consumed": "engine.topology.options",
     "EmitStrategy": "engine.topology.windows",
-    "Engine": "engine.runtime.engine",
+    "Engine": "engine.instance",
     "EngineConfig": "engine.config",
     "Grouped": "engine.topology.options",
     "JoinWindows": "engine.topology.windows",

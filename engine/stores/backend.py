@@ -37,9 +37,11 @@ class Columns:
 
 @dataclass
 class Write:
-    """One atomic change: per family the columns to apply in order, families to drop, meta values to set."""
+    """One atomic change: ranges (family, lower, upper exclusive) to delete, columns to apply, families to drop, meta."""
 
     entries: dict[str, list[Columns]] = field(default_factory=dict)
+    # Ranges to delete, before the entries are applied.
+    ranges: list[tuple[str, bytes, bytes]] = field(default_factory=list)
     drops: list[str] = field(default_factory=list)
     meta: dict[str, bytes] = field(default_factory=dict)
 

@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator
 from engine.stores import layouts
 from engine.stores.backend import DEFAULT, Backend, Range
 from engine.stores.contract import CommittedRow
+from engine.stores.versions import VersionRow
 from engine.topology.stores import StoreSpec
 
 _SEGMENT = "segment-"
+_SEGMENTS = "segments"
 # Rows read at a time while a page is filtered.
 _PIECE_ROWS = 512
 
@@ -286,3 +288,76 @@ def _starting_by(latest_start: int, key_from: bytes | None, key_to: bytes | None
         return inside(row) and (row.start or 0) <= latest_start
 
     return wanted
+
+
+class CommittedVersions:
+    """Committed versions: the latest of each key in key order, or one key's history."""
+
+    def __init__(self, backend: Backend, history_ms: int, interval_ms: int) -> None:
+        self._backend = backend
+        self._history_ms = history_ms
+        self._interval_ms = interval_ms
+        self._latest = CommittedKeyValue(backend, timestamped=True)
+
+    def get(self, key: bytes, as_of: int | None = None) -> CommittedRow | None:
+        """The latest version of a key, or the one valid at `as_of` as far as the history goes."""
+        latest = self._latest.get(key)
+        if as_of is None or (latest is not None and (latest.timestamp or 0) <= as_of):
+            return latest
+        if as_of < self._observed() - self._history_ms:
+            return None
+        for row in self._past(key, as_of):
+            if (row.timestamp or 0) <= as_of < (row.valid_to or 0):
+                return row
+        return None
+
+    def versions(self, key: bytes, time_from: int, time_to: int, *, limit: int) -> list[CommittedRow]:
+        """Up to `limit` versions of a key valid at any time within the bounds (both inclusive), the newest first."""
+        latest = self._latest.get(key)
+        rows = [latest] if latest is not None and (latest.timestamp or 0) <= time_to else []
+        if time_to >= self._observed() - self._history_ms:
+            past = self._past(key, max(time_from, 0))
+            rows += [r for r in past if (r.timestamp or 0) <= time_to and (r.valid_to or 0) > time_from]
+        return rows[:limit]
+
+    def range(
+        self,
+        key_from: bytes | None,
+        key_to: bytes | None,
+        *,
+        limit: int,
+        reverse: bool = False,
+        start_after: bytes | None = None,
+    ) -> list[CommittedRow]:
+        """Up to `limit` latest versions of a range of keys (both None: all)."""
+        return self._latest.range(key_from, key_to, limit=limit, reverse=reverse, start_after=start_after)
+
+    def prefix(
+        self, prefix: bytes, *, limit: int, reverse: bool = False, start_after: bytes | None = None
+    ) -> list[CommittedRow]:
+        """Up to `limit` latest versions of the keys that start with `prefix`."""
+        return self._latest.prefix(prefix, limit=limit, reverse=reverse, start_after=start_after)
+
+    def all(self, *, limit: int, reverse: bool = False, start_after: bytes | None = None) -> list[CommittedRow]:
+        """Up to `limit` latest versions of the whole store."""
+        return self._latest.all(limit=limit, reverse=reverse, start_after=start_after)
+
+    def _observed(self) -> int:
+        observed = self._backend.meta("observed")
+        return -1 if observed is None else int(layouts.LONG.unpack(observed)[0])
+
+    def _past(self, key: bytes, time: int) -> list[CommittedRow]:
+        """The versions of a key, tombstones left out, in the segments from that of `time` on, the newest first."""
+        last = self._backend.page(_SEGMENTS, Range(None, None, reverse=True), 1)
+        if not last:
+            return []
+        first_id, last_id = time // self._interval_ms, layouts.LONG.unpack_from(last[0][0])[0]
+        names = [layouts.LONG.pack(segment) + key for segment in range(last_id, first_id - 1, -1)]
+        found = self._backend.lookup(_SEGMENTS, names)
+        return [
+            CommittedRow(key, version.value, version.valid_from, valid_to=version.valid_to, cursor=key)
+            for raw in found
+            if raw is not None
+            for version in VersionRow.decode(raw).all()
+            if version.value is not None
+        ]

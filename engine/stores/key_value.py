@@ -110,7 +110,7 @@ class KeyValueStore(LayeredStore):
     def get(self, key: Any) -> Any:
         """The value of a key, or None."""
         self._check_open()
-        return self._typed(self._table.find(self.raw_key(key)))
+        return self._typed(self._find(self.raw_key(key)))
 
     def put(self, key: Any, value: Any) -> None:
         """Set the value of a key; None deletes."""
@@ -121,7 +121,7 @@ class KeyValueStore(LayeredStore):
         """Put if there is no value; returns the value found, or None if this one was put."""
         self._check_open()
         raw = self.raw_key(key)
-        found = self._table.find(raw)
+        found = self._find(raw)
         if found is None:
             self._put(raw, value)
         return self._typed(found)
@@ -136,7 +136,7 @@ class KeyValueStore(LayeredStore):
         """Remove a key; returns the value that it had, or None."""
         self._check_open()
         raw = self.raw_key(key)
-        found = self._table.find(raw)
+        found = self._find(raw)
         self._put(raw, None)
         return self._typed(found)
 
@@ -170,20 +170,33 @@ class KeyValueStore(LayeredStore):
 
     # Within ---------------------------------------------------------------------------------------------------------
 
+    def _find(self, raw: bytes) -> Entry | None:
+        return self._table.find(raw)
+
     def _put(self, raw: bytes, value: Any) -> None:
+        entry = self._entry(value)
+        self._set(raw, entry)
+        self._log_put(raw, entry)
+
+    def _set(self, raw: bytes, entry: Entry | Tombstone) -> None:
+        self._table.set(raw, entry)
+
+    def _log_put(self, raw: bytes, entry: Entry | Tombstone) -> None:
+        if self._log is not None:
+            self._log.append((raw, entry))
+
+    def _entry(self, value: Any) -> Entry | Tombstone:
+        """What a typed put writes. The value is serialised here even if its object is what's kept.
+
+        A wrong type is then the fault of this record, not of the next commit.
+        """
         timestamp = self.context.timestamp
         if self.spec.timestamped and isinstance(value, ValueAndTimestamp):
             value, timestamp = value
-        entry: Entry | Tombstone
         if value is None:
-            entry = Tombstone(self.context.timestamp)
-        else:
-            # Serialised here even if the object is what's kept: a wrong type is the fault of this record.
-            data = self._table.serde.serialize(value)
-            entry = (value if self._table.keeps_objects else data, timestamp)
-        self._table.set(raw, entry)
-        if self._log is not None:
-            self._log.append((raw, entry))
+            return Tombstone(self.context.timestamp)
+        data = self._table.serde.serialize(value)
+        return (value if self._table.keeps_objects else data, timestamp)
 
     def _typed(self, entry: Entry | None) -> Any:
         if entry is None:

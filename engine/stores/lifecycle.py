@@ -120,6 +120,8 @@ class LayeredStore:
         self._restored(records, change)
         self._before_commit(change)
         self._write(change, position)
+        for table in self._tables():
+            table.committed()
         self._check_bound(0)
 
     def flush(self) -> None:
@@ -189,7 +191,7 @@ class LayeredStore:
     def _write(self, change: Write, position: int | None) -> None:
         now = int(time.time() * 1000)
         idle = self.checkpoint_at is not None and now - self.checkpoint_at < _IDLE_CHECKPOINT_MS
-        if idle and position == self.position and not change.entries and not change.drops:
+        if idle and position == self.position and not (change.entries or change.drops or change.ranges):
             return
         numbers = {**self._meta(), "checkpoint_at": now}
         if position is not None:
@@ -219,7 +221,7 @@ class LayeredStore:
 
 def make_backend(spec: StoreSpec, directory: Path | None) -> Backend:
     """The backend that a spec asks for; raises StoreError when RocksDB is asked for without a directory."""
-    if spec.backend == "memory":
+    if spec.backend in ("memory", "lru"):
         return MemoryBackend()
     if directory is None:
         raise StoreError(f"store {spec.name}: a RocksDB store needs a directory")

@@ -101,6 +101,10 @@ class MemoryBackend:
     def write(self, change: Write) -> None:
         """See `Backend`."""
         with self._lock:
+            for family, lower, upper in change.ranges:
+                if family in self._families:
+                    doomed = list(self._families[family].keys(Range(lower, upper)))
+                    self._families[family].apply(Columns(deletes=doomed))
             for family, columns in change.entries.items():
                 space = self._families.setdefault(family, _Family())
                 for part in columns:

@@ -10,7 +10,9 @@ from engine.errors import ConfigError
 from engine.stores.contract import Store, StoreContext
 from engine.stores.key_value import KeyValueStore
 from engine.stores.lifecycle import make_backend
+from engine.stores.lru import LruStore
 from engine.stores.session import SessionStore
+from engine.stores.versioned import VersionedStore
 from engine.stores.window import WindowStore
 from engine.topology.stores import StoreSpec
 
@@ -18,6 +20,7 @@ _KINDS: dict[str, Callable[..., Any]] = {
     "key-value": KeyValueStore,
     "window": WindowStore,
     "session": SessionStore,
+    "versioned": VersionedStore,
 }
 
 
@@ -34,9 +37,12 @@ def open_store(spec: StoreSpec, directory: Path | None, context: StoreContext) -
                 f"store {spec.name}: its supplier made a {type(store).__name__}, which lacks a part of Store"
             )
         return store
+    if spec.backend == "lru" and spec.kind != "key-value":
+        raise ConfigError(f"store {spec.name}: an LRU map is a key-value store, not a {spec.kind} store")
     backend = make_backend(spec, directory)
     try:
-        return _KINDS[spec.kind](spec, backend, context)
+        kind = LruStore if spec.backend == "lru" else _KINDS[spec.kind]
+        return kind(spec, backend, context)
     except BaseException:
         backend.close()
         raise

@@ -78,7 +78,7 @@ class RocksBackend:
             rows = space.items(backwards=True, read_opt=options)
             if lower := bounds.lower:
                 rows = takewhile(lambda row: row[0] >= lower, rows)
-        return _keeping(rows, options)
+        return _holding(options, rows)
 
     def page(self, family: str, bounds: Range, limit: int) -> list[tuple[bytes, bytes]]:
         """See `Backend`."""
@@ -94,6 +94,9 @@ class RocksBackend:
         """See `Backend`: one WriteBatch. Families are made before it; those to drop are dropped behind it."""
         database = self._open_database()
         batch = WriteBatch(raw_mode=True)
+        for family, lower, upper in change.ranges:
+            if family in self._handles:
+                batch.delete_range(lower, upper, self._handles[family])
         for family, parts in change.entries.items():
             if family not in self._spaces:
                 self._create(family)
@@ -176,6 +179,11 @@ class RocksBackend:
             if self._spaces.pop(family, None) is not None:
                 del self._handles[family]
                 self._open_database().drop_column_family(family)
+
+
+def _holding(_options: ReadOptions, rows: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+    """`rows`, with the options kept alive: rocksdict's iterator points into their bound without owning it."""
+    yield from rows
 
 
 def _fill(batch: WriteBatch, part: Columns) -> None:

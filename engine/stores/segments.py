@@ -180,9 +180,13 @@ class SegmentedStore(LayeredStore):
         if not self.spec.logging:
             return []
         refused, self._refused = self._refused, {}
-        records = self._encoded(list(refused.items()))
+        records: list[ChangelogRecord] = []
         for table in self._rows.values():
             records.extend(zip(*table.drain()[:3], strict=True))
+        if refused:
+            # A row that is refused once is refused for good, so what was accepted of it came before.
+            records = [record for record in records if record[0] not in refused]
+            records.extend(self._encoded(list(refused.items())))
         return records
 
     def _encoded(self, log: list[tuple[bytes, Entry | Tombstone]]) -> list[ChangelogRecord]:

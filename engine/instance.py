@@ -3,6 +3,7 @@
 `run()` blocks until a signal or an error; `start()` and `stop()` run the loop in a thread, for tests and embedding.
 """
 
+import gc
 import logging
 import threading
 import time
@@ -30,6 +31,9 @@ from engine.topology.builder import StreamsBuilder
 from engine.topology.topology import Topology
 
 log = logging.getLogger(__name__)
+
+# Objects made between two collections; the last is how many middle collections make a full one.
+GC_THRESHOLDS = (200_000, 20, 100)
 
 Build = Callable[[StreamsBuilder], None]
 
@@ -62,6 +66,7 @@ class Engine:
         clean = False
         try:
             self._compose()
+            _calm_garbage_collection()
             self.state = "running"
             self._restorer.start()
             while not self._stop.is_set():
@@ -186,6 +191,17 @@ class Engine:
 
     def _notify(self, kind: str, message: str, **facts: Any) -> None:
         log.info("%s: %s", kind, message)
+
+
+def _calm_garbage_collection() -> None:
+    """Let Python look for reference cycles rarely.
+
+    A micro-batch makes a hundred thousand tuples that reference counting frees; walking all of them, and all that stores
+    hold, each time took a quarter of the loop's time. What exists already is set aside for good.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def _topology(build: Build) -> Topology:

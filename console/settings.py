@@ -38,6 +38,11 @@ ENGINE_TOKEN_FILE = env.envstr("ENGINE_TOKEN_FILE")
 HOST_NAME = env.envstr("STATEHOUSE_HOST_NAME", socket.gethostname())
 
 DATABASES = {"default": env.database(env.envstr("DATABASE_URL", f"sqlite:///{DATA_DIR}/console.db"))}
+if TESTING:
+    # A file, because threads share it: SQLite's in-memory databases lock whole tables without waiting.
+    DATABASES["default"]["TEST"] = (
+        {"NAME": str(DATA_DIR / "test.sqlite3")} if "sqlite3" in str(DATABASES["default"]["ENGINE"]) else {}
+    )
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [

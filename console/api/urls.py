@@ -8,14 +8,16 @@ from django.http import JsonResponse
 from django.urls import path, re_path
 from django.views.decorators.http import require_safe
 
-from console.access.policy import public, requires
-from console.api.dispatch import view
+from console.access.policy import public
+from console.api.dispatch import Route, view
 from console.api.errors import ApiError
 from console.api.routes import ROUTES
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.urls import URLPattern
+
+    from console.api.dispatch import Call
 
 
 @public
@@ -25,10 +27,9 @@ def healthz(_request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": "ok"})
 
 
-@requires("read-status")
-def unknown(request: HttpRequest, **_path: Any) -> JsonResponse:
-    """Answer for what is not in the table, in the API's error shape."""
-    return ApiError("not-found", f"There is no {request.path[:200]}. See /api/v1/openapi.json.").response()
+def _unknown(call: Call) -> dict[str, Any]:
+    """Answer for what is not in the table."""
+    raise ApiError("not-found", f"There is no {call.request.path[:200]}. See /api/v1/openapi.json.")
 
 
 def _patterns() -> list[URLPattern]:
@@ -41,4 +42,7 @@ def _patterns() -> list[URLPattern]:
     ]
 
 
-urlpatterns = [*_patterns(), path("healthz", healthz), re_path(r"^api/", unknown)]
+_NOT_FOUND = [
+    Route(method, "/api/", "read-status", _unknown, "Nothing") for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+]
+urlpatterns = [*_patterns(), path("healthz", healthz), re_path(r"^api/", view(_NOT_FOUND))]

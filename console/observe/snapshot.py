@@ -291,35 +291,45 @@ def _task_order(task: str) -> tuple[int, ...]:
 
 
 def _tasks(state: State) -> dict[str, list[Any]]:
-    found = []
+    columns = [
+        "task",
+        "sub_topology",
+        "partition",
+        "instance",
+        "last_instance",
+        "state",
+        "reason",
+        "lag",
+        "lag_ms",
+        "rate_per_second",
+        "stream_time",
+        "standbys",
+    ]
     anyone = any(name not in state.unreachable for name in state.instances)
-    for task in _known_tasks(state):
-        copies = state.tasks.get(task, [])
-        owner = store_shapes.owner(copies, state.unreachable)
-        last = owner or max((copy for copy in copies if copy.role != "standby"), key=lambda copy: copy.at, default=None)
-        sub, _, partition = task.partition("_")
-        standbys = [[copy.instance, copy.state] for copy in copies if copy.role == "standby"]
-        gone = "moving" if anyone else "unassigned"
-        times = [each.lag_ms for each in last.inputs if each.lag_ms is not None] if last else []
-        rates = [each.rate_per_second for each in owner.inputs if each.rate_per_second is not None] if owner else []
-        found.append(
-            [
-                task,
-                int(sub) if sub.isdecimal() else None,
-                int(partition) if partition.isdecimal() else None,
-                owner.instance if owner else None,
-                last.instance if last else state.owners.get(task),
-                owner.state if owner else gone,
-                owner.reason if owner else None,
-                store_shapes.total(each.lag for each in last.inputs) if last else None,
-                max(times) if times else None,
-                round(sum(rates), 1) if rates else None,
-                last.stream_time if last else None,
-                standbys,
-            ]
-        )
-    columns = "task sub_topology partition instance last_instance state reason lag lag_ms rate_per_second stream_time standbys"
-    return table(columns.split(), found)
+    return table(columns, (_task(state, task, "moving" if anyone else "unassigned") for task in _known_tasks(state)))
+
+
+def _task(state: State, task: str, gone: str) -> list[Any]:
+    copies = state.tasks.get(task, [])
+    owner = store_shapes.owner(copies, state.unreachable)
+    last = owner or max((copy for copy in copies if copy.role != "standby"), key=lambda copy: copy.at, default=None)
+    sub, _, partition = task.partition("_")
+    times = [each.lag_ms for each in last.inputs if each.lag_ms is not None] if last else []
+    rates = [each.rate_per_second for each in owner.inputs if each.rate_per_second is not None] if owner else []
+    return [
+        task,
+        int(sub) if sub.isdecimal() else None,
+        int(partition) if partition.isdecimal() else None,
+        owner.instance if owner else None,
+        last.instance if last else state.owners.get(task),
+        owner.state if owner else gone,
+        owner.reason if owner else None,
+        store_shapes.total(each.lag for each in last.inputs) if last else None,
+        max(times) if times else None,
+        round(sum(rates), 1) if rates else None,
+        last.stream_time if last else None,
+        [[copy.instance, copy.state] for copy in copies if copy.role == "standby"],
+    ]
 
 
 def _positions(state: State, store: str) -> dict[str, list[Any]]:

@@ -28,6 +28,8 @@ class CapturedTopics:
     def __init__(self, is_read: Callable[[str], bool]) -> None:
         self._is_read = is_read
         self.records: dict[str, list[Sent]] = {}
+        # All of them, in the order of writing.
+        self.log: list[tuple[str, Sent]] = []
         self._queues: dict[str, deque[Sent]] = {}
         self._heads: list[tuple[int, int, str]] = []
         self._waits = count()
@@ -49,6 +51,7 @@ class CapturedTopics:
             )
         ]
         self.records.setdefault(topic, []).extend(rows)
+        self.log.extend((topic, row) for row in rows)
         if not rows or not self._is_read(topic):
             return
         queue = self._queues.setdefault(topic, deque())

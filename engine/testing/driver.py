@@ -187,9 +187,11 @@ class TopologyTestDriver:
     def internal_topics(self) -> list[str]:
         """Real names of all internal topics of the topology that were written to."""
         self._drain()
-        prefix = f"{self.application_id}-"
-        ends = ("-changelog", "-repartition")
-        return sorted(t for t in self._captured.records if t.startswith(prefix) and t.endswith(ends))
+        return sorted(topic for topic in self._captured.records if self._is_internal(topic))
+
+    def outputs(self) -> list[tuple[str, Sent]]:
+        """Every record written to a topic that is not internal, with the topic, in the order of writing."""
+        return [(topic, row) for topic, row in self._captured.log if not self._is_internal(topic)]
 
     def close(self) -> None:
         """Close processors and stores, and remove what they kept on disk. Calling it twice is allowed."""
@@ -248,6 +250,10 @@ class TopologyTestDriver:
                 keys, values, timestamps = (list(column) for column in zip(*records, strict=True))
                 self._captured.send(names.changelog_topic(self.application_id, name), keys, values, timestamps)
             store.commit(None)
+
+    def _is_internal(self, topic: str) -> bool:
+        ends = ("-changelog", "-repartition", *names.FOREIGN_KEY_SUFFIXES)
+        return topic.startswith(f"{self.application_id}-") and topic.endswith(ends)
 
     def _reads(self, topic: str) -> bool:
         return topic in self._globals or topic in self._task.sources

@@ -1,0 +1,53 @@
+"""Where conformance cases come from: every *.jsonl here and in `CONFORMANCE_VECTORS`, told apart by their fields."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+HERE = Path(__file__).parent
+
+
+class Case(NamedTuple):
+    """One line of a file. `format` is `oracle` (measured), `vectors` (from Kafka's own tests), or `unknown`."""
+
+    name: str
+    format: str
+    content: dict[str, Any]
+    file: str
+
+
+def read_cases() -> list[Case]:
+    found = []
+    for path in _files():
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        contents = [json.loads(line) for line in lines]
+        found += [Case(str(c.get("id")), _format(c), c, path.name) for c in contents]
+    return found
+
+
+def shared_inputs(cases: list[Case]) -> dict[str, Any]:
+    """Lines of the vectors that others refer to by id."""
+    return {case.name: case.content for case in cases if case.format == "vectors"}
+
+
+def _files() -> Iterator[Path]:
+    for place in [str(HERE), *os.environ.get("CONFORMANCE_VECTORS", "").split(":")]:
+        path = Path(place)
+        if not place:
+            continue
+        if path.is_dir():
+            yield from sorted(path.glob("*.jsonl"))
+        elif path.exists():
+            yield path
+        else:
+            raise FileNotFoundError(f"CONFORMANCE_VECTORS names {path}, which is not there")
+
+
+def _format(content: dict[str, Any]) -> str:
+    if {"op", "params", "inputs"} <= content.keys():
+        return "oracle"
+    if "section" in content:
+        return "vectors"
+    return "unknown"

@@ -29,7 +29,7 @@ def browse(request: HttpRequest, app: str, store: str) -> HttpResponse:
     asked = query.read(request.GET, seen["kind"])
     context: dict[str, Any] = {"asked": asked, "form": form(asked, seen), "ticking": shell.is_tick(request)}
     if not context["ticking"]:
-        context |= answer(request, asked, app, store)
+        context |= answer(request, asked, seen)
     return store_page(request, "pages/store_browse.html", seen, context)
 
 
@@ -37,9 +37,12 @@ def browse(request: HttpRequest, app: str, store: str) -> HttpResponse:
 def entry(request: HttpRequest, app: str, store: str) -> HttpResponse:
     """Draw one entry in full, read again now."""
     seen = store_of(app, store)
-    asked = query.read(request.GET.dict() | {"by": "key", "limit": "1"}, seen["kind"])
-    context = {"asked": asked} | answer(request, asked, app, store)
-    found = context["rows"][0] if context["rows"] else None
+    # Sessions that overlap the one asked for come along: the right one is picked by its start.
+    asked = query.read(request.GET.dict() | {"by": "key", "limit": "20"}, seen["kind"])
+    context = {"asked": asked} | answer(request, asked, seen)
+    start = asked.params.get("session_from")
+    matching = (each for each in context["rows"] if not start or str(each["session"]["start"]) == start)
+    found = next(matching, None)
     if found:
         whole, cut = tree.lines(found["value"])
         context |= {
@@ -53,8 +56,9 @@ def entry(request: HttpRequest, app: str, store: str) -> HttpResponse:
     )
 
 
-def answer(request: HttpRequest, asked: query.Query, app: str, store: str) -> dict[str, Any]:
+def answer(request: HttpRequest, asked: query.Query, seen: dict[str, Any]) -> dict[str, Any]:
     """Ask the engines, and say how it went: ``outcome`` is found, nothing, partial, bad, not-ready or failed."""
+    app, store = seen["application"], seen["store"]
     nothing: dict[str, Any] = {"rows": [], "sources": [], "more": ""}
     if asked.problem:
         return nothing | {"outcome": "bad", "words": asked.problem, "copies": []}
@@ -68,10 +72,11 @@ def answer(request: HttpRequest, asked: query.Query, app: str, store: str) -> di
             "words": error.words,
             "code": error.code,
             "state": error.state,
+            "sources": sources((error.state or {}).get("sources") or []),
             "copies": copies,
         }
     failed = [each for each in got["sources"] if each.get("error")]
-    rows = [row(each, got["sources"], app, store) for each in got["entries"]]
+    rows = [row(each, got["sources"], asked, seen) for each in got["entries"]]
     outcome = ("partial" if failed else "found") if rows else ("not-ready" if failed else "nothing")
     following = request.GET.copy()
     following["cursor"] = got["cursor"] or ""
@@ -87,15 +92,18 @@ def answer(request: HttpRequest, asked: query.Query, app: str, store: str) -> di
     }
 
 
-def row(found: dict[str, Any], answered: list[dict[str, Any]], app: str, store: str) -> dict[str, Any]:
+def row(
+    found: dict[str, Any], answered: list[dict[str, Any]], asked: query.Query, seen: dict[str, Any]
+) -> dict[str, Any]:
     """Return an entry as a table shows it: cut to a line, with its owner and a link to the whole."""
+    address = query.address_of(found, asked.written, seen["key_serde"])
     owner = next((each["instance"] for each in answered if each["partition"] == found["partition"]), None)
     return found | {
         "key_shown": entries.display(found["key"], CELL_CHARACTERS_MAX),
         "value_shown": shown(found["value"]),
         "undecodable": found["value"].get("undecodable") if isinstance(found["value"], dict) else None,
         "owner": owner,
-        "href": f"{reverse('entry', args=[app, store])}?{urlencode(query.address_of(found))}",
+        "href": f"{reverse('entry', args=[seen['application'], seen['store']])}?{urlencode(address)}",
     }
 
 
@@ -121,7 +129,7 @@ def sources(answered: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "instance": instance,
                 "role": role,
                 "words": words,
-                "partitions": [each["partition"] for each in members],
+                "partitions": [each["partition"] for each in members if each["partition"] is not None],
                 "position": members[0]["position"] if len(members) == 1 else None,
                 "lag": None if None in lags else sum(lags),
                 "error": members[0]["error"],
@@ -156,7 +164,8 @@ def form(asked: query.Query, seen: dict[str, Any]) -> dict[str, Any]:
             for name in shown
         ],
         "formats": query.FORMATS,
-        "format": asked.written.get("key_format", ""),
+        "key_format": asked.written.get("key_format", ""),
+        "value_format": asked.written.get("value_format", ""),
         "limits": query.LIMITS,
         "limit": asked.written.get("limit", str(query.LIMIT)),
         "partition": asked.written.get("partition", ""),

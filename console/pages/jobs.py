@@ -70,16 +70,17 @@ def with_tone(job: dict[str, Any]) -> dict[str, Any]:
 
 def parts(seen: dict[str, Any]) -> list[dict[str, Any]]:
     """Return one line a partition: progress while it runs, the result when it has ended."""
+    result = seen["result"] or {}
+    results = result.get("partitions") or result.get("done") or {}
     lines = []
     for number in seen["partitions"]:
         progress = seen["progress"].get(str(number)) or {}
-        result = (seen["result"] or {}).get(str(number)) or {}
         lines.append(
             {
                 "partition": number,
                 "phase": progress.get("phase") or "queued",
                 **progress,
-                "result": result if isinstance(result, dict) else {},
+                "result": results.get(str(number)) or {},
             }
         )
     return lines

@@ -6,6 +6,7 @@ nothing can be applied, whatever a script or a stale form sends.
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING, Any
 
 from django.core import signing
@@ -16,7 +17,7 @@ from django.shortcuts import redirect
 from console.access import policy
 from console.access.audit import address_of
 from console.access.policy import requires
-from console.jobs import commands, dry_run
+from console.jobs import commands
 from console.limits import WHY_CHARACTERS_MAX
 from console.pages import hues, shell, store, strips
 
@@ -31,7 +32,7 @@ KINDS: dict[str, dict[str, Any]] = {
     },
     "compact": {
         "title": "Compact",
-        "does": "Runs RocksDB’s compaction on each chosen partition. Content does not change; size usually does.",
+        "does": "Runs RocksDB's compaction on each chosen partition. Content does not change; size usually does.",
         "confirm": False,
     },
 }
@@ -82,7 +83,7 @@ def _apply(request: HttpRequest, seen: dict[str, Any], kind: str) -> HttpRespons
         raise PermissionDenied("This dry run was for something else.")
     if KINDS[kind]["confirm"] and request.POST.get("confirm") != name:
         return _draw(
-            request, seen, kind, chosen, why, preview=True, problem=f"Type the store’s name, {name}, to confirm."
+            request, seen, kind, chosen, why, preview=True, problem=f"Type the store's name, {name}, to confirm."
         )
     try:
         job = commands.create(
@@ -95,6 +96,7 @@ def _apply(request: HttpRequest, seen: dict[str, Any], kind: str) -> HttpRespons
             via="page",
             address=address_of(request),
             arguments={},
+            job_id=ticket["job"],  # a form that is sent twice is one job
         )
     except commands.Refused as error:
         return _draw(request, seen, kind, chosen, why, preview=True, problem=error.words)
@@ -122,8 +124,21 @@ def _draw(
     if preview and not partitions:
         context["problem"] = problem or "Choose at least one partition."
     elif preview:
-        ticket = {"user": request.user.pk, "kind": kind, "application": app, "store": name, "partitions": partitions}
-        context |= {"preview": dry_run.preview(kind, app, name, partitions), "ticket": signing.dumps(ticket, salt=SALT)}
+        ticket = {
+            "job": str(uuid.uuid4()),
+            "user": request.user.pk,
+            "kind": kind,
+            "application": app,
+            "store": name,
+            "partitions": partitions,
+        }
+        try:
+            context |= {
+                "preview": commands.preview(kind, app, name, partitions),
+                "ticket": signing.dumps(ticket, salt=SALT),
+            }
+        except commands.Refused as error:
+            context["problem"] = error.words
     return shell.page(request, "pages/new_job.html", seen, context, section="stores", app=app)
 
 

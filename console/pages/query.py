@@ -6,6 +6,7 @@ parameters (docs/contracts.md, section 2) or into words that say what is wrong w
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,10 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "as-of": ("key", "as_of"),
 }
 TIMES = {"window_from", "window_to", "session_from", "session_to", "as_of"}
-FORMATS = ("string", "int64", "json", "base64", "hex")
+FORMATS = ("string", "json", "int64", "int32", "double", "float", "hex", "base64")
+OVERRIDES = ("key_format", "value_format")
+# Readers of keys that take a query's text as it stands; others take it as JSON (docs/contracts.md, section 2).
+AS_TEXT = {"string", "uuid", "hex", "base64", "bytes", "int32", "int64", "double", "float"}
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def read(get: Mapping[str, str], kind: str) -> Query:
         by = next((way for way in ways if any(get.get(name) for name in FIELDS[way])), "all")
     names = fields_of(by, kind)
     written = {
-        name: value for name in (*names, "partition", "key_format", "reverse", "limit") if (value := get.get(name, ""))
+        name: value for name in (*names, "partition", *OVERRIDES, "reverse", "limit") if (value := get.get(name, ""))
     }
     if by in {"key", "as-of"} and "key" not in written:
         return Query(by, written, problem="Write the key to look for.")
@@ -108,16 +112,19 @@ def milliseconds(text: str) -> int | None:
     return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
-def address_of(entry: dict[str, Any]) -> dict[str, str]:
-    """Return the parameters that lead back to one entry: its key as text, its window or session, its partition."""
-    import json  # noqa: PLC0415 - keys that are documents are rare
+def address_of(entry: dict[str, Any], written: Mapping[str, str], serde: str | None) -> dict[str, str]:
+    """Return the parameters that lead back to one entry: its key as query text, its window or session, its partition.
 
+    How a key stands in a query depends on what reads it: the reader's format, else the store's serde.
+    """
     key = entry["key"]
-    address: dict[str, str] = {"partition": str(entry["partition"])}
+    address = {"partition": str(entry["partition"])} | {name: written[name] for name in OVERRIDES if name in written}
     if isinstance(key, dict) and "base64" in key:
         address |= {"key": key["base64"], "key_format": "base64"}
+    elif isinstance(key, str) and (written.get("key_format") or serde) in AS_TEXT:
+        address["key"] = key
     else:
-        address["key"] = key if isinstance(key, str) else json.dumps(key, ensure_ascii=False)
+        address["key"] = json.dumps(key, ensure_ascii=False)
     for span in ("window", "session"):
         if entry.get(span):
             start = str(entry[span]["start"])

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 register = template.Library()
 
-UNKNOWN = format_html('<span class="faint" title="{}">{}</span>', "not known", "–")
+UNKNOWN = format_html('<span class="faint" title="{}">{}</span>', "not known", "\N{EN DASH}")
 SIZES = ["B", "kB", "MB", "GB", "TB", "PB"]
 # state word -> tone; a word that is missing here is drawn neutral, never green
 TONES = {
     "running": "ok", "ok": "ok", "done": "ok", "succeeded": "ok", "active": "ok", "caught up": "ok",
     "restoring": "busy", "starting": "busy", "rebalancing": "busy", "moving": "busy", "applying": "busy",
-    "fetching": "busy", "verifying": "busy", "queued": "idle", "draining": "busy",
+    "fetching": "busy", "verifying": "busy", "queued": "idle", "draining": "busy", "compacting": "busy", "replaying": "busy", "waiting-for-commit": "busy", "swapped": "ok", "rebuilding": "busy",
     "warn": "warn", "suspended": "warn", "stopping": "warn", "stale": "warn", "cancelled": "warn", "cancelling": "warn", "lagging": "warn",
-    "failed": "bad", "stall": "bad", "stop": "bad", "unreachable": "bad", "stalled": "bad", "bad": "bad",
+    "failed": "bad", "interrupted": "warn", "unassigned": "bad", "stall": "bad", "stop": "bad", "unreachable": "bad", "stalled": "bad", "bad": "bad",
 }  # fmt: skip
 
 

@@ -7,6 +7,9 @@ import { setServerTime } from "./times.js";
 const STALE_MS = 5000;
 const REFRESH_EVERY_MS = 500;
 const RETRY_MS = [250, 500, 1000, 2000, 5000];
+// What the server closes with (docs/snapshots.md): the session has ended, the right was taken, the thing is gone.
+const NOT_SIGNED_IN = 4401;
+const FINAL = new Map([[4403, "not allowed any more"], [4404, "no longer reported"]]);
 
 const indicator = document.getElementById("live");
 const reasonElement = document.getElementById("stale-reason");
@@ -15,6 +18,8 @@ const topic = document.body.dataset.topic ?? "";
 let lastMessageAt = performance.now();
 let observerAgeMs = observerAge(Number(document.body.dataset.at), Number(document.body.dataset.observerAt));
 let connected = false;
+/** @type {string | undefined} why no more updates will come */
+let ended;
 let attempts = 0;
 let refreshedAt = performance.now();
 let refreshing = false;
@@ -38,12 +43,16 @@ function connect() {
   const socket = new WebSocket(`${scheme}//${location.host}/ws/live/?topic=${encodeURIComponent(topic)}`);
   socket.addEventListener("open", () => {
     connected = true;
-    attempts = 0;
   });
   socket.addEventListener("message", (event) => receive(JSON.parse(event.data)));
-  socket.addEventListener("close", () => {
+  socket.addEventListener("close", (event) => {
     connected = false;
-    const delay = RETRY_MS[Math.min(attempts, RETRY_MS.length - 1)];
+    ended = FINAL.get(event.code);
+    if (event.code === NOT_SIGNED_IN) {
+      location.reload(); // leads to the sign-in page and back
+      return;
+    }
+    const delay = ended ? RETRY_MS[RETRY_MS.length - 1] : RETRY_MS[Math.min(attempts, RETRY_MS.length - 1)];
     attempts += 1;
     // Spread the return of many tabs over time, so that a console that restarts isn't met by all at once.
     setTimeout(connect, delay * (0.75 + Math.random() / 2));
@@ -53,6 +62,8 @@ function connect() {
 /** @param {{type: string, at: number, observer_at?: number | null, data?: unknown}} message */
 function receive(message) {
   lastMessageAt = performance.now();
+  attempts = 0;
+  ended = undefined;
   observerAgeMs = observerAge(message.at, message.observer_at ?? 0);
   setServerTime(message.at);
   if (message.type === "snapshot") planRefresh();
@@ -94,7 +105,7 @@ function show() {
   const since = new Date(staleSince).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
   set("stale", `stale since ${since}`);
   if (reasonElement) {
-    const words = connected && silentMs <= STALE_MS
+    const words = ended ? `What this page shows is ${ended}.` : connected && silentMs <= STALE_MS
       ? "The console answers, but its observer has not measured anything for more than 5 s (manage.py observe, or Redis)."
       : "The console does not answer.";
     if (reasonElement.textContent !== words) reasonElement.textContent = words;

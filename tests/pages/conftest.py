@@ -5,10 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from tests import stack
@@ -22,8 +22,7 @@ class Site:
         self.url = f"http://127.0.0.1:{port}"
 
     def steer(self, command: str) -> None:
-        with urllib.request.urlopen(f"{self.url}/__test__/{command}", timeout=10) as answer:
-            assert answer.status == 200
+        assert httpx.get(f"{self.url}/__test__/{command}", timeout=10).status_code == 200
 
 
 @pytest.fixture(scope="session")
@@ -33,9 +32,9 @@ def _site() -> Iterator[Site]:
         site = Site(port)
         for _ in range(150):
             try:
-                urllib.request.urlopen(f"{site.url}/sign-in/", timeout=5).close()
+                httpx.get(f"{site.url}/sign-in/", timeout=5)
                 break
-            except OSError:
+            except httpx.TransportError:
                 assert server.poll() is None, "the site ended at its start"
                 time.sleep(0.2)
         yield site

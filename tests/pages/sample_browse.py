@@ -29,7 +29,7 @@ HOUR = 3_600_000
 START = 1_357_020_000_000
 
 
-class Unavailable(Exception):  # noqa: N818 (the console's own name)
+class Unavailable(Exception):
     def __init__(self, code: str, words: str, *, retryable: bool = False, state: dict[str, Any] | None = None) -> None:
         super().__init__(words)
         self.code, self.words, self.retryable, self.state = code, words, retryable, state

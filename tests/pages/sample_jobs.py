@@ -12,7 +12,7 @@ FAILED = "6b1f4f2e-3d35-4a6f-9a6e-0d2b7b8a0003"
 CREATED: list[dict[str, Any]] = []
 
 
-class Refused(Exception):  # noqa: N818 (the console's own name)
+class Refused(Exception):
     def __init__(self, code: str, words: str) -> None:
         super().__init__(words)
         self.code, self.words = code, words
@@ -58,7 +58,7 @@ def jobs(now: int, percent: float) -> list[dict[str, Any]]:
             "start": 0,
             "position": 100,
             "end": 100,
-            "phase": "swapped",
+            "phase": "done",
             "rate_per_second": 400_000.0,
             "percent": 100.0,
         },
@@ -82,7 +82,7 @@ def jobs(now: int, percent: float) -> list[dict[str, Any]]:
     base = {"id": RUNNING, "number": 7, "kind": "rebuild", "application": "flights", "store": "delay-by-hour", "partitions": [0, 2, 3], "state": "running", "reason": "", "why": "checksum warning in the log", "created_by": "ada",
             "created_at": now - 16_000, "started_at": now - 15_000, "ended_at": None, "duration_ms": 15_000, "attempts": 1, "host": "brick", "dry_run": {}, "progress": parts, "percent": percent, "eta": 5.7, "result": {}, "can_cancel": True}  # fmt: skip
     done = base | {"id": DONE, "number": 6, "kind": "compact", "store": "planes", "partitions": [0], "state": "succeeded", "why": "", "created_at": now - 7_200_000, "started_at": now - 7_199_000, "ended_at": now - 7_190_000, "duration_ms": 9_000,
-                   "progress": {"0": {"phase": "done", "percent": 100.0}}, "percent": 100.0, "eta": 0.0, "result": {"0": {"bytes_before": 4_206_000, "bytes_after": 2_110_000, "levels_before": [3, 2], "levels_after": [0, 1]}}, "can_cancel": False}  # fmt: skip
+                   "progress": {"0": {"phase": "done", "percent": 100.0}}, "percent": 100.0, "eta": 0.0, "result": {"partitions": {"0": {"bytes_before": 4_206_000, "bytes_after": 2_110_000, "levels_before": [3, 2], "levels_after": [0, 1]}}}, "can_cancel": False}  # fmt: skip
     return [
         base,
         done,
@@ -119,5 +119,4 @@ def cancel(user: Any, job_id: Any, **wanted: Any) -> SimpleNamespace:
 
 
 def install(module: Callable[..., None]) -> None:
-    module("console.jobs", "commands", create=create, cancel=cancel, Refused=Refused)
-    module("console.jobs", "dry_run", preview=preview)
+    module("console.jobs", "commands", create=create, cancel=cancel, preview=preview, Refused=Refused)

@@ -15,15 +15,77 @@ from tests.pages import sample_browse, sample_jobs
 from tests.pages.sample_topology import TOPOLOGY
 
 ENGINES = ["engine-1", "engine-2"]
-POSITION_COLUMNS = (
-    "partition task instance role state phase percent start position end snapshot_end lag rate_per_second eta keys_estimate bytes generation cause "
-    "restored_records written_since_start restore_started_at restore_ended_at at verdict reason"
-).split()
-INPUT_COLUMNS = "topic partition task instance position committed begin end lag lag_ms rate_per_second lag_per_second eta verdict reason".split()
-STORE_LAG_COLUMNS = "store partition task instance role position end lag lag_per_second eta verdict reason".split()
-TASK_COLUMNS = (
-    "task sub_topology partition instance state reason lag lag_ms rate_per_second stream_time standbys".split()
-)
+POSITION_COLUMNS = [
+    "partition",
+    "task",
+    "instance",
+    "role",
+    "state",
+    "phase",
+    "percent",
+    "start",
+    "position",
+    "end",
+    "snapshot_end",
+    "lag",
+    "rate_per_second",
+    "eta",
+    "keys_estimate",
+    "bytes",
+    "generation",
+    "cause",
+    "restored_records",
+    "written_since_start",
+    "restore_started_at",
+    "restore_ended_at",
+    "at",
+    "verdict",
+    "reason",
+]
+INPUT_COLUMNS = [
+    "topic",
+    "partition",
+    "task",
+    "instance",
+    "position",
+    "committed",
+    "begin",
+    "end",
+    "lag",
+    "lag_ms",
+    "rate_per_second",
+    "lag_per_second",
+    "eta",
+    "verdict",
+    "reason",
+]
+STORE_LAG_COLUMNS = [
+    "store",
+    "partition",
+    "task",
+    "instance",
+    "role",
+    "position",
+    "end",
+    "lag",
+    "lag_per_second",
+    "eta",
+    "verdict",
+    "reason",
+]
+TASK_COLUMNS = [
+    "task",
+    "sub_topology",
+    "partition",
+    "instance",
+    "state",
+    "reason",
+    "lag",
+    "lag_ms",
+    "rate_per_second",
+    "stream_time",
+    "standbys",
+]
 scene: dict[str, Any] = {}
 
 
@@ -297,6 +359,7 @@ def lag(app: str) -> dict[str, Any] | None:
 
 
 def lag_history(app: str, kind: str, name: str, since_ms: int, until_ms: int, points: int = 300) -> dict[str, Any]:
+    del name
     at = list(range(since_ms, until_ms, max(1, (until_ms - since_ms) // points)))
     behind = app == "slow-lane" and kind == "input"
     series = [

@@ -80,7 +80,7 @@ def test_a_failed_query_keeps_the_last_result_and_says_why(signed_in: Any, site:
     ask(signed_in, "key", key="UA")
     signed_in.select_option("[name=key_format]", "int64")
     ask(signed_in, "key", key="UA")
-    assert "can’t be asked" in signed_in.inner_text("[data-live=outcome]")
+    assert "This query can" in signed_in.inner_text("[data-live=outcome]")
     assert "'UA' is not an int64." in signed_in.inner_text("[data-live=outcome]")
     assert keys(signed_in) == ["UA"]
 

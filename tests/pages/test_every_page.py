@@ -57,7 +57,7 @@ def test_empty_pages_say_what_would_appear_and_how(signed_in: Any, site: Site) -
         "/": "manage.py engine run",
         "/stores/": "Materialized",
         "/restores/": "Nothing is restoring",
-        "/jobs/": "Start one from a store’s page",
+        "/jobs/": "its dry run shows first",
         "/lag/": "its lag appears here",
     }.items():
         signed_in.goto(site.url + path)

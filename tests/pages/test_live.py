@@ -20,7 +20,7 @@ def test_the_overview_says_what_is_wrong_first_and_shows_every_store(signed_in: 
 
 def test_unknown_is_a_dash_and_never_a_zero(signed_in: Any) -> None:
     sizes = signed_in.locator("tr", has_text="planes").locator("td.num")
-    assert sizes.nth(1).inner_text() == "–"
+    assert sizes.nth(1).inner_text() == "\N{EN DASH}"
 
 
 def test_the_page_is_live_and_its_numbers_move_without_a_reload(signed_in: Any) -> None:

@@ -99,19 +99,20 @@ class VersionedStore(LayeredStore):
         found = self._as_of(raw, timestamp)
         self.observed = max(self.observed, timestamp)
         self._put(raw, None, timestamp, self.observed)
-        return self._typed(found)
+        return self._answer(found)
 
     def get(self, key: Any, as_of: int | None = None) -> VersionedRecord | None:
         """The latest version of a key, or the one valid at `as_of`.
 
-        Before `observed - history_ms` only the latest version can be found, if it was valid then already.
+        Before `observed - history_ms` only the latest version can be found, if it was valid then already. The answer's
+        `valid_to` is None in any case: `get_versions` and `get_raw` tell it.
         """
         self._check_open()
         raw = self.raw_key(key)
-        return self._typed(self._latest_of(raw) if as_of is None else self._as_of(raw, as_of))
+        return self._answer(self.get_raw(raw, as_of))
 
     def get_raw(self, raw: bytes, as_of: int | None = None) -> VersionedRecord | None:
-        """`get` of bytes: the record's value is bytes."""
+        """`get` of bytes: the record's value is bytes, and `valid_to` says when a later version follows."""
         return self._latest_of(raw) if as_of is None else self._as_of(raw, as_of)
 
     def get_versions(
@@ -182,6 +183,10 @@ class VersionedStore(LayeredStore):
 
     def _typed(self, found: VersionedRecord | None) -> VersionedRecord | None:
         return found and found._replace(value=self.value_serde.deserialize(found.value))
+
+    def _answer(self, found: VersionedRecord | None) -> VersionedRecord | None:
+        """A typed getter's answer. As in Kafka Streams it leaves the end of validity out; `get_raw` gives it."""
+        return found and VersionedRecord(self.value_serde.deserialize(found.value), found.timestamp)
 
     # Writing --------------------------------------------------------------------------------------------------------
 

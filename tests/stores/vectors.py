@@ -188,9 +188,7 @@ def versioned_op(store, key, words):
         case "get":
             return _version(store.get(key))
         case "asof":
-            found = store.get(key, int(rest[0]))
-            # The oracle's getters leave validTo out.
-            return None if found is None else [found.value, found.timestamp, None]
+            return _version(store.get(key, int(rest[0])))
     raise AssertionError(f"the adapter does not know the op {words}")
 
 
@@ -219,9 +217,7 @@ def answer(op, store, key, text):
 def final_rows(op, store):
     """The whole store as the oracle lists it; None where it has no list."""
     if op == "kv-store":
-        return [
-            [key, *(value if isinstance(value, tuple) else (value, None))] for key, value in store.all()
-        ]
+        return [[key, *(value if isinstance(value, tuple) else (value, None))] for key, value in store.all()]
     if op == "window-store":
         return [[key.key, key.start, value, None] for key, value in store.all()]
     return [[key.key, key.start, key.end, value] for key, value in store.fetch_keys(None, None)]

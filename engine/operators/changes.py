@@ -7,7 +7,7 @@ window that changed, in the order of their last changes, with the value as of th
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any, NamedTuple
+from typing import Any
 
 from engine.operators.context import NodeContext
 from engine.records import Batch, Headers, Windowed
@@ -60,16 +60,6 @@ class Changes:
         return out
 
 
-class _Held(NamedTuple):
-    key: Windowed
-    new: Any
-    old: Any
-    timestamp: int
-    headers: Headers | None
-    topic: str | None
-    offset: int | None
-
-
 class HeldBack(Changes):
     """The last update of each window since the last commit. Operators that write one store share one."""
 
@@ -77,20 +67,40 @@ class HeldBack(Changes):
 
     def __init__(self) -> None:
         super().__init__()
-        self._cells: dict[Hashable, _Held] = {}
+        self._forget()
+
+    def _forget(self) -> None:
+        self._touched: list[Hashable] = []
+        self._first_olds: dict[Hashable, Any] = {}
+        self._last: dict[Hashable, tuple[Windowed, Any, int]] = {}
+        self._last_headers: dict[Hashable, Headers | None] = {}
+        self._topic: str | None = None
 
     def add(self, batch: Batch, row: int, cell: Hashable, key: Windowed, new: Any, old: Any, timestamp: int) -> None:
         """Take an update in place of the one held for the same window; the older one's old value stays."""
-        superseded = self._cells.pop(cell, None)
-        self._cells[cell] = _Held(
-            key,
-            new,
-            old if superseded is None else superseded.old,
-            timestamp,
-            None if batch.headers is None else batch.headers[row],
-            batch.topic,
-            None if batch.offsets is None else batch.offsets[row],
-        )
+        self._touched.append(cell)
+        self._first_olds.setdefault(cell, old)
+        self._last[cell] = (key, new, timestamp)
+        if batch.headers is not None:
+            self._last_headers[cell] = batch.headers[row]
+        self._topic = batch.topic
+
+    def add_many(
+        self,
+        batch: Batch,
+        cells: list[Any],
+        keys: list[Windowed],
+        news: list[Any],
+        olds: list[Any],
+        timestamps: list[int],
+    ) -> None:
+        """`add` of distinct windows as columns. Headers do not go with them."""
+        self._touched += cells
+        first = dict(zip(cells, olds, strict=True))
+        first.update(self._first_olds)
+        self._first_olds = first
+        self._last.update(zip(cells, zip(keys, news, timestamps, strict=True), strict=True))
+        self._topic = batch.topic
 
     def take(self, batch: Batch, *, with_headers: bool = True) -> Batch | None:  # noqa: ARG002 - nothing goes on yet
         """Nothing: what is held waits for `release`."""
@@ -101,20 +111,18 @@ class HeldBack(Changes):
 
         A window that came and went between two commits was never seen by anyone: it leaves no tombstone.
         """
-        held = [row for row in self._cells.values() if row.new is not None or row.old is not None]
-        self._cells = {}
-        if not held:
+        if not self._touched:
             return None
-        keys, values, olds, timestamps, headers, topics, offsets = (list(column) for column in zip(*held, strict=True))
-        return Batch(
-            keys,
-            values,
-            timestamps,
-            olds,
-            headers=headers if any(headers) else None,
-            topic=topics[-1],
-            offsets=None if None in offsets else offsets,
-        )
+        order = list(dict.fromkeys(reversed(self._touched)))
+        order.reverse()
+        last, olds, all_headers, topic = self._last, self._first_olds, self._last_headers, self._topic
+        self._forget()
+        order = [cell for cell in order if last[cell][1] is not None or olds[cell] is not None]
+        if not order:
+            return None
+        keys, news, timestamps = (list(column) for column in zip(*map(last.__getitem__, order), strict=True))
+        headers = [all_headers.get(cell) for cell in order] if all_headers else None
+        return Batch(keys, news, timestamps, list(map(olds.__getitem__, order)), headers=headers, topic=topic)
 
 
 def changes_of(context: NodeContext, store: str, *, held_back: bool) -> Changes:

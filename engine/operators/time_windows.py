@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import accumulate, islice
 from typing import Any
 
+from engine.operators.aggregates import latest_times
 from engine.operators.changes import Changes, HeldBack, changes_of
 from engine.operators.context import NodeContext
 from engine.operators.emit_final import TimeCloseScan
 from engine.operators.private_copy import private_copy
 from engine.operators.processor import Output, Processor, implements
-from engine.operators.window_cells import Cell, WindowCells
+from engine.operators.window_cells import Cell, WindowCells, fetch_by_start
 from engine.records import Batch, Windowed
 from engine.topology.graph import Node
 from engine.topology.window_operations import TimeWindowedAggregate
@@ -45,7 +47,8 @@ class TimeWindowedAggregateProcessor(Processor):
     def process(self, batch: Batch) -> Output:
         """Aggregate the records in order; returns the updates, or the windows that closed."""
         raws = batch.serialized_keys(self.store.key_serde)
-        if not (self.operation.counts and self.changes.holds_back and self._count(batch, raws)):
+        changes = self.changes
+        if not (self.operation.counts and isinstance(changes, HeldBack) and self._count(changes, batch, raws)):
             self._aggregate(batch, raws)
         return self.changes.take(batch)
 
@@ -53,40 +56,59 @@ class TimeWindowedAggregateProcessor(Processor):
         """The updates that the record cache held back."""
         return self.changes.release() if isinstance(self.changes, HeldBack) else None
 
-    def _count(self, batch: Batch, raws: list[Any]) -> bool:
+    def _count(self, changes: HeldBack, batch: Batch, raws: list[Any]) -> bool:
         """Count a whole batch with a few passes in C; False if a record needs to be looked at by itself."""
         windows, times = self.windows, batch.timestamps
-        size, newest = windows.size_ms, max(batch.timestamps)
-        oldest = min(times)
-        # The oldest record is still welcome after the newest: then no record of the batch is late for any window.
-        if not windows.tumbling or oldest < 0 or None in raws:
+        size = windows.size_ms
+        if not windows.tumbling or None in raws or min(times) < 0:
             return False
-        observed = max(self.observed, newest)
-        if oldest - oldest % size + size <= observed - windows.grace_ms:
-            return False
-        self.observed = observed
+        rows = self._on_time(times)
+        if rows is not None:
+            batch, raws = batch.take(rows), [raws[row] for row in rows]
+            times = batch.timestamps
         cells: list[Cell] = list(zip(raws, [time - time % size for time in times], strict=True))
         counts = Counter(cells)
-        in_time = sorted(range(len(times)), key=times.__getitem__)
-        latest = dict(zip([cells[i] for i in in_time], [times[i] for i in in_time], strict=True))
-        row_of = dict(zip(cells, range(len(cells)), strict=True))
+        latest = latest_times(cells, times)  # type: ignore[type-var]
         # In the order of each window's last record, which is the order in which the commit emits them.
         touched = list(dict.fromkeys(reversed(cells)))
         touched.reverse()
         keys, starts = [raw for raw, _ in touched], [start for _, start in touched]
-        values, stamps = [], []
-        for cell, stored in zip(touched, self.store.fetch_columns(keys, starts), strict=True):
-            count, time, old = counts[cell], latest[cell], None
-            if stored is not None:
-                old = stored[0]
-                count += old
-                time = max(time, stored[1])
-            values.append(count)
-            stamps.append(time)
-            row, start = row_of[cell], cell[1]
-            self.changes.add(batch, row, cell, Windowed(batch.keys[row], start, start + size), count, old, time)
+        olds: list[Any] = []
+        values: list[int] = []
+        stamps: list[int] = []
+        for cell, stored in zip(touched, fetch_by_start(self.store, touched), strict=True):
+            if stored is None:
+                olds.append(None)
+                values.append(counts[cell])
+                stamps.append(latest[cell])
+            else:
+                before, time = stored
+                olds.append(before)
+                values.append(before + counts[cell])
+                stamps.append(max(time, latest[cell]))
         self.store.write_columns(keys, starts, values, stamps)
+        typed = dict(zip(raws, batch.keys, strict=True))
+        bounds = zip(map(typed.__getitem__, keys), starts, [start + size for start in starts], strict=True)
+        changes.add_many(batch, touched, list(map(Windowed._make, bounds)), values, olds, stamps)
         return True
+
+    def _on_time(self, times: list[int]) -> list[int] | None:
+        """Move stream time over the records; returns the rows that are on time, None for all, and counts the others."""
+        size, grace, before = self.windows.size_ms, self.windows.grace_ms, self.observed
+        self.observed = max(before, *times)
+        oldest = min(times)
+        if oldest - oldest % size + size > self.observed - grace:
+            # Even the oldest is welcome after the newest.
+            return None
+        seen = islice(accumulate(times, max, initial=before), 1, None)
+        rows = [
+            row
+            for row, (time, newest) in enumerate(zip(times, seen, strict=True))
+            if time - time % size + size > newest - grace
+        ]
+        if len(rows) < len(times):
+            self.context.dropped(len(times) - len(rows), "expired window")
+        return rows
 
     def _aggregate(self, batch: Batch, raws: list[Any]) -> None:
         """Aggregate record by record; reads and writes of the store still go together."""

@@ -31,7 +31,8 @@ class Screen:
         seconds = time.monotonic() - one.started_at
         if one.state is State.SERVING:
             again = f"  again, process {one.pid}" if one.restarts else ""
-            self._part(one, "up", seconds, again)
+            # Without a probe all that is known is that it has not ended.
+            self._part(one, "up" if one.part.ready else "runs", seconds, again)
         elif one.state is State.DONE:
             self._part(one, "done", seconds)
         elif one.state is State.BACKING_OFF and one.part.kind is not Kind.STEP:

@@ -83,7 +83,7 @@ def _flat(key):
     return [key]
 
 
-def kv_op(store, key, words):
+def kv_op(store, key, words):  # noqa: C901, PLR0911 - one line an op
     op, *rest = words
     match op:
         case "put":
@@ -116,7 +116,7 @@ def _starts(found):
     return [[key.key, key.start, value] for key, value in found]
 
 
-def window_op(store, key, words):
+def window_op(store, key, words):  # noqa: C901, PLR0911 - one line an op
     op, *rest = words
     numbers = [int(text) for text in rest[-2:] if text.lstrip("-").isdigit()]
     match op:
@@ -143,7 +143,7 @@ def window_op(store, key, words):
     raise AssertionError(f"the adapter does not know the op {words}")
 
 
-def session_op(store, key, words):  # noqa: PLR0911 - one line an op
+def session_op(store, key, words):  # noqa: C901, PLR0911 - one line an op
     op, *rest = words
     match op:
         case "put":

@@ -110,7 +110,7 @@ def main() -> int:
     parser.add_argument("--records", type=int, default=2_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peers", nargs="*", choices=[kafka_streams.NAME], default=[])
-    parser.add_argument("--settings", nargs="+", choices=[*kafka_streams.SETTINGS], default=[*kafka_streams.SETTINGS])
+    parser.add_argument("--settings", nargs="+", choices=[*kafka_streams.SETTINGS], default=[*kafka_streams.COMPARED])
     parser.add_argument("--guarantees", nargs="+", choices=GUARANTEES, default=[*GUARANTEES])
     parser.add_argument("--json", type=Path, help="write the results here")
     options = parser.parse_args()

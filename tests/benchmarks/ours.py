@@ -43,8 +43,8 @@ def run(
 
 def main() -> None:
     """Run one work to its end and write how many records it took how many seconds."""
-    from engine import Engine, EngineConfig  # noqa: PLC0415 - only the child process loads the engine
-    from tests.benchmarks.works import WORKS  # noqa: PLC0415
+    from engine import Engine, EngineConfig
+    from tests.benchmarks.works import WORKS
 
     settings = json.loads(Path(sys.argv[2]).read_text())
     config = settings["config"]

@@ -5,16 +5,19 @@ too. Made per request, used by the thread that answers it.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from engine.query.ports import Scan
 from engine.query.refusal import bad_request
 from engine.stores.contract import CommittedRow
+from engine.stores.layouts import LONG_MAX
 
 # Rows fetched at a time: a page of large values then overshoots its bytes by one chunk only.
 _CHUNK_FIRST = 64
 _CHUNK_MAX = 1_000
-Fetch = Callable[[int, bytes | None], list[CommittedRow]]
+# Called with limit=, reverse= and start_after=.
+Fetch = Callable[..., list[CommittedRow]]
 
 
 class View(Protocol):
@@ -55,24 +58,65 @@ class KeyValueView:
     def scan(self, scan: Scan) -> tuple[list[CommittedRow], bool]:
         """See View."""
         if scan.prefix is not None:
-            prefix = scan.prefix
-            return _page(
-                scan,
-                lambda limit, after: self._committed.prefix(
-                    prefix, limit=limit, reverse=scan.reverse, start_after=after
-                ),
-            )
-        return _page(
-            scan,
-            lambda limit, after: self._committed.range(
-                scan.lower, scan.upper, limit=limit, reverse=scan.reverse, start_after=after
-            ),
+            return _page(scan, partial(self._committed.prefix, scan.prefix))
+        return _page(scan, partial(self._committed.range, scan.lower, scan.upper))
+
+
+class VersionedView(KeyValueView):
+    """A versioned store: its latest versions as a key-value store, and the version of a key at a time."""
+
+    def get_many(self, keys: list[bytes]) -> list[CommittedRow | None]:
+        """See View."""
+        return [self._committed.get(key) for key in keys]
+
+    def as_of(self, key: bytes, timestamp_ms: int) -> CommittedRow | None:
+        """See View."""
+        row: CommittedRow | None = self._committed.as_of(key, timestamp_ms)
+        return row
+
+
+class TimedView:
+    """A window or session store. Windows are bounded by their start, sessions by the time that they overlap."""
+
+    def __init__(self, committed: Any) -> None:
+        self._committed = committed
+
+    def get(self, key: bytes) -> CommittedRow | None:  # noqa: ARG002 (the view's shape)
+        """Refuse: a key has many windows."""
+        raise bad_request("a key of a window or session store has many entries: ask a page with key=")
+
+    def get_many(self, keys: list[bytes]) -> list[CommittedRow | None]:
+        """Refuse, as `get` does."""
+        return [self.get(key) for key in keys]
+
+    def as_of(self, key: bytes, timestamp_ms: int) -> CommittedRow | None:  # noqa: ARG002 (the view's shape)
+        """Refuse: only versioned stores keep history."""
+        raise bad_request("as_of= needs a versioned store")
+
+    def scan(self, scan: Scan) -> tuple[list[CommittedRow], bool]:
+        """See View. For sessions the two times are the earliest end and the latest start: together, an overlap."""
+        times = (
+            scan.time_from if scan.time_from is not None else 0,
+            scan.time_to if scan.time_to is not None else LONG_MAX,
         )
+        if scan.prefix is not None:
+            return _page(scan, partial(self._committed.prefix, scan.prefix, *times))
+        if scan.lower is not None and scan.lower == scan.upper:
+            return _page(scan, partial(self._committed.fetch, scan.lower, *times))
+        return _page(scan, partial(self._committed.range, scan.lower, scan.upper, *times))
+
+
+_VIEWS: dict[str, Callable[[Any], View]] = {
+    "key-value": KeyValueView,
+    "versioned": VersionedView,
+    "window": TimedView,
+    "session": TimedView,
+}
 
 
 def view_of(kind: str, committed: Any) -> View:
     """The view of a store's committed reads, by its kind."""
-    return KeyValueView(committed)
+    return _VIEWS[kind](committed)
 
 
 def _page(scan: Scan, fetch: Fetch) -> tuple[list[CommittedRow], bool]:
@@ -81,7 +125,7 @@ def _page(scan: Scan, fetch: Fetch) -> tuple[list[CommittedRow], bool]:
     size, after, chunk = 0, scan.after, _CHUNK_FIRST
     while len(rows) < scan.limit:
         wanted = min(chunk, scan.limit - len(rows))
-        fetched = fetch(wanted, after)
+        fetched = fetch(limit=wanted, reverse=scan.reverse, start_after=after)
         for row in fetched:
             if rows and size >= scan.bytes_max:
                 return rows, True

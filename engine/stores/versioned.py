@@ -16,13 +16,14 @@ from typing import Any, Literal, NamedTuple
 from sortedcontainers import SortedSet
 
 from engine.errors import ConfigError
+from engine.records import Tombstone
 from engine.stores.backend import DEFAULT, Backend, Range, Write
 from engine.stores.committed import CommittedVersions
 from engine.stores.contract import ChangelogRecord, StoreContext
 from engine.stores.iterators import StoreIterator
 from engine.stores.layouts import LONG, LONG_MAX, LONG_MIN
 from engine.stores.lifecycle import LayeredStore
-from engine.stores.table import Table, Tombstone
+from engine.stores.table import Table
 from engine.stores.versions import VersionRow
 from engine.topology.stores import StoreSpec
 
@@ -54,6 +55,10 @@ def default_segment_interval_ms(history_ms: int) -> int:
 
 class VersionedStore(LayeredStore):
     """See the module's text. History and grace are one: a put older than `observed - history_ms` is not put."""
+
+    # What `put` returns, for operators, which do not import stores.
+    NOT_PUT = NOT_PUT
+    LATEST = PUT_RETURN_VALID_TO_UNDEFINED
 
     def __init__(self, spec: StoreSpec, backend: Backend, context: StoreContext) -> None:
         if spec.history_ms is None:
@@ -226,14 +231,14 @@ class VersionedStore(LayeredStore):
         found = row.find(timestamp)
         older = self.segment_of(timestamp)
         if found.valid_from == timestamp:
-            row.versions[found.index] = (timestamp, data)
+            row.versions[found.place] = (timestamp, data)
         elif older != segment:
             # What was valid until now ends at the new timestamp, hence in an older segment: it moves there.
             moved = VersionedRecord(found.value, found.valid_from, timestamp)
             self._add_on_top(older, raw, moved, timestamp)
-            row.versions[found.index] = (timestamp, data)
+            row.versions[found.place] = (timestamp, data)
         else:
-            row.versions.insert(found.index, (timestamp, data))
+            row.versions.insert(found.place, (timestamp, data))
         self._save(segment, raw, row)
         return found.valid_to
 

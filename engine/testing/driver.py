@@ -70,6 +70,7 @@ class TopologyTestDriver:
         self._offsets: dict[str, int] = {}
         self._stores: dict[str, Any] = {}
         self._closed = False
+        self._caching = caching
         try:
             self._open_stores(caching=caching)
             self._task = self._make_task(caching=caching, emit_interval_ms=emit_interval_ms)
@@ -233,6 +234,10 @@ class TopologyTestDriver:
             return
         batch, _ = self._task.decode(raw)
         self._task.process(topic, batch)
+        if not self._caching:
+            # As in Kafka Streams' test driver every record is a commit of its own: what logs by commit shows each step.
+            self._task.flush()
+            self._drain(commits=False)
 
     def _settle(self, *, whole: bool, commits: bool = True) -> None:
         """Let what was written to the topology's own topics come back in, until nothing is left."""
@@ -241,7 +246,7 @@ class TopologyTestDriver:
         if commits and self._context.commit_requested:
             self.commit()
 
-    def _drain(self) -> None:
+    def _drain(self, *, commits: bool = True) -> None:
         for name, store in self._stores.items():
             if name in self.topology.global_stores:
                 continue
@@ -249,7 +254,8 @@ class TopologyTestDriver:
             if records:
                 keys, values, timestamps = (list(column) for column in zip(*records, strict=True))
                 self._captured.send(names.changelog_topic(self.application_id, name), keys, values, timestamps)
-            store.commit(None)
+            if commits:
+                store.commit(None)
 
     def _is_internal(self, topic: str) -> bool:
         ends = ("-changelog", "-repartition", *names.FOREIGN_KEY_SUFFIXES)

@@ -27,7 +27,7 @@ class Part:
     ready: Callable[[], bool] | None = None
     application: str | None = None
     address: str | None = None
-    start_seconds: float = 60.0
+    start_seconds: float = 120.0
     # The end of the sentence when it does not start; the cause is the last line of its log.
     remedy: str = ""
 

@@ -38,7 +38,7 @@ def _kafka(stack: Stack) -> list[Part]:
             kafka.command(),
             ready=kafka.answers,
             address=kafka.bootstrap_servers,
-            start_seconds=120,
+            start_seconds=180,
             remedy="Check that there is memory and disk for it.",
         )
     ]
@@ -63,7 +63,7 @@ def _database(stack: Stack) -> list[Part]:
     account = _manage(stack, "account", "ensure_account", "--username", USER, "--role", "admin", extra=secrets)
     migrate = _manage(stack, "database", "migrate", "--no-input", "--verbosity", "0")
     return [
-        Part("database", migrate, Kind.STEP, start_seconds=120, remedy="Check DATABASE_URL, if you have set it."),
+        Part("database", migrate, Kind.STEP, start_seconds=180, remedy="Check DATABASE_URL, if you have set it."),
         Part("account", account, Kind.STEP, after=("database",), remedy=PROGRAM_FAULT),
     ]
 
@@ -106,7 +106,7 @@ def _demo(stack: Stack) -> list[Part]:
     prepare = _manage(stack, "topics", "feed", "--prepare")
     feed = _manage(stack, "feeder", "feed", "--mode", options.demo, *speed)
     return [
-        Part("topics", prepare, Kind.STEP, after=("kafka",), start_seconds=120, remedy=PROGRAM_FAULT),
+        Part("topics", prepare, Kind.STEP, after=("kafka",), start_seconds=180, remedy=PROGRAM_FAULT),
         *engines,
         Part("feeder", feed, Kind.TASK, after=tuple(engine.name for engine in engines), remedy=PROGRAM_FAULT),
     ]
@@ -132,7 +132,7 @@ def _engine(stack: Stack, name: str) -> Part:
         ready=probes.http_ok(ports.LOOPBACK, port, "/healthz"),
         application=application,
         address=address,
-        start_seconds=120,
+        start_seconds=180,
         remedy=PROGRAM_FAULT,
     )
 

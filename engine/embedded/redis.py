@@ -20,7 +20,7 @@ from engine.embedded.process import Command, Process
 from engine.embedded.wait import until_ready
 
 USUAL_PORT = 6379
-START_SECONDS = 20
+START_SECONDS = 60
 STOP_SECONDS = 10
 ON_THE_PATH = ("redis-server", "valkey-server")
 

@@ -56,7 +56,7 @@ def start(tmp_path, eventually):
     def begin(**more):
         run = Up(tmp_path / "data", **more)
         runs.append(run)
-        eventually(lambda: run.file.exists() or run.process.poll() is not None, 90)
+        eventually(lambda: run.file.exists() or run.process.poll() is not None, 180)
         assert run.process.poll() is None, (tmp_path / "up.out").read_text()
         return run
 

@@ -1,7 +1,7 @@
 """The buffer of a stream-table join with grace: records wait in it in order of (timestamp, key bytes, arrival).
 
 Layout of Kafka Streams' RocksDBTimeOrderedKeyValueBuffer, so that its changelog can change hands: key is
-`int64 timestamp ++ key ++ int32 sequence`, value a BufferValue (record context, no prior, no old, the new value, put time 0).
+`00 ++ int64 timestamp ++ key ++ int32 sequence`, value a BufferValue (record context, no prior, no old, the new value, put time 0).
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from engine.records import Batch
 
 _TIME = struct.Struct(">q")
 _SEQUENCE = struct.Struct(">i")
+# Upstream's mark of keys that begin with a time.
+_TIME_FIRST = b"\x00"
 # Where other buffers write the time by which they are ordered.
 _ORDERED_BY_KEY = bytes(8)
 
@@ -34,7 +36,7 @@ class JoinBuffer:
         self._oldest: int | None = None
         with store.all() as rows:
             for key, _ in rows:
-                timestamp = _TIME.unpack_from(key)[0]
+                timestamp = _TIME.unpack_from(key, 1)[0]
                 self._oldest = timestamp if self._oldest is None else self._oldest
                 self._observed = max(self._observed, timestamp)
                 # Upstream counts from 0 again after a restart and may overwrite a waiting row; going on does not.
@@ -48,7 +50,7 @@ class JoinBuffer:
             return False
         self._sequence += 1
         raw = record.serialized_keys(self._key_serde)[0]
-        key = _TIME.pack(timestamp) + raw + _SEQUENCE.pack(self._sequence)
+        key = _TIME_FIRST + _TIME.pack(timestamp) + raw + _SEQUENCE.pack(self._sequence)
         value = encode_buffer_value(
             timestamp=timestamp,
             offset=0 if record.offsets is None else record.offsets[0],
@@ -73,12 +75,12 @@ class JoinBuffer:
         self._oldest = None
         with self._store.all() as rows:
             for key, value in rows:
-                timestamp = _TIME.unpack_from(key)[0]
+                timestamp = _TIME.unpack_from(key, 1)[0]
                 if timestamp > due:
                     self._oldest = timestamp
                     break
                 taken.append(key)
-                released.append(self._record(timestamp, key[8:-4], value))
+                released.append(self._record(timestamp, key[9:-4], value))
         for key in taken:
             self._write(key, None)
         return released

@@ -37,6 +37,8 @@ class SuppressProcessor(Processor):
         """Take over what waits in the store."""
         super().init(context)
         self.buffer = suppress_buffer(context, self.operation.store)
+        # Without a cache each record is logged as if a commit followed it.
+        self.logs_each = not context.store(self.operation.store).spec.caching
 
     def process(self, batch: Batch) -> Output:
         """Buffer each update; returns what that releases, in order."""
@@ -55,10 +57,12 @@ class SuppressProcessor(Processor):
             update = BufferValue(timestamp, offsets[row], topic, partition, headers, None, olds[row], news[row])
             buffer.put(raw, batch.keys[row].end if operation.until_close else timestamp, update)
             self._release(released)
+            if self.logs_each and (row + 1 == count or batch.offsets is None or offsets[row + 1] != offsets[row]):
+                buffer.write()
         return self._emit(released)
 
     def flush(self) -> Output:
-        """Log what the buffer holds, once per commit."""
+        """Log what has changed in the buffer, once per commit."""
         self.buffer.write()
         return None
 

@@ -31,7 +31,7 @@ class Held(NamedTuple):
 class SuppressBuffer:
     """Waiting updates, one a key, in the order of (buffer time, key bytes).
 
-    Changes reach the store at `write`, once per commit: only the last state of a key is logged, a tombstone if it left.
+    Changes reach the store at `write`, at a commit: only the last state of a key is logged, a tombstone if it left.
     """
 
     def __init__(self, store: Any, context: NodeContext) -> None:

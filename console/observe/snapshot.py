@@ -12,22 +12,18 @@ import msgspec
 
 from console.lag import history, verdicts
 from console.models import Application
-from console.observe import problems, recorded, store_shapes
+from console.observe import problems, recorded, store_shapes, tables
 from console.observe.board import State, reader
-from console.observe.store_shapes import table
+from console.observe.store_shapes import rows, table
 
 if TYPE_CHECKING:
     from console.observe.board import Board
-    from engine.control.status import InstanceStatus, StoreStatus
+    from engine.control.status import InstanceStatus
 
 Snapshot = dict[str, Any]
+__all__ = ["application", "job", "jobs", "lag", "lag_history", "overview", "restores", "rows", "store"]
 
 _RUNNING_JOBS = ("queued", "running", "cancelling")
-
-
-def rows(compact: dict[str, list[Any]]) -> list[dict[str, Any]]:
-    """Unfold a table into dictionaries."""
-    return [dict(zip(compact["columns"], row, strict=True)) for row in compact["rows"]]
 
 
 def overview() -> Snapshot:
@@ -75,12 +71,12 @@ def application(app: str) -> Snapshot | None:
         lag=_lag_total(state),
         rates=_rates(state),
         instances=[_instance(state, record, stale=stale) for _, record in sorted(state.instances.items())],
-        tasks=_tasks(state),
+        tasks=tables.tasks(state),
         matrix=table(
             ["task", "instance", "role", "state"],
             (
                 [copy.task, copy.instance, copy.role, "moving" if copy.instance in state.unreachable else copy.state]
-                for _, copies in sorted(state.tasks.items(), key=lambda each: _task_order(each[0]))
+                for _, copies in sorted(state.tasks.items(), key=lambda each: tables.task_order(each[0]))
                 for copy in sorted(copies, key=lambda copy: copy.instance)
             ),
         ),
@@ -126,7 +122,7 @@ def store(app: str, store: str) -> Snapshot | None:
             key: described.get(key)
             for key in ("key_serde", "value_serde", "changelog", "caching", "window_ms", "retention_ms", "sub_topology")
         },
-        positions=_positions(state, store),
+        positions=tables.positions(state, store),
         jobs=recorded.jobs(app, store=store, in_states=_RUNNING_JOBS),
         restores=recorded.restores(app, store=store, limit=20),
     )
@@ -136,7 +132,7 @@ def restores(app: str | None = None) -> Snapshot:
     """Return running restores (live) and ended ones (recorded)."""
     board = reader.read()
     running = [
-        _restore(state, record)
+        tables.running_restore(state, record)
         for state in board.applications.values()
         if app in {None, state.id}
         for partitions in state.stores.values()
@@ -160,7 +156,7 @@ def lag(app: str) -> Snapshot | None:
     if state is None:
         return None
     found = problems.of_application(state)
-    inputs, stores = _input_lag(state), _store_lag(state)
+    inputs, stores = tables.input_lag(state), tables.store_lag(state)
     return _snapshot(
         board,
         id=app,
@@ -169,7 +165,7 @@ def lag(app: str) -> Snapshot | None:
         lag=_lag_total(state),
         inputs=inputs,
         stores=stores,
-        skew=_skew("input", inputs) + _skew("store", stores),
+        skew=tables.skew("input", inputs) + tables.skew("store", stores),
     )
 
 
@@ -212,7 +208,7 @@ def _card(state: State, verdict: dict[str, str]) -> dict[str, Any]:
             "running": sum(record.state == "running" for record in running),
             "unreachable": len(state.instances) - len(running),
         },
-        "tasks": len(_known_tasks(state)),
+        "tasks": len(tables.known_tasks(state)),
         "partitions": sum(store["partitions"] for store in stores),
         "rates": _rates(state),
         "lag": _lag_total(state),
@@ -271,270 +267,6 @@ def _instance(state: State, record: InstanceStatus, *, stale: bool) -> dict[str,
                 for copy in copies
                 if copy.instance == record.instance and copy.role == "standby"
             ),
-            key=_task_order,
+            key=tables.task_order,
         ),
     }
-
-
-def _known_tasks(state: State) -> list[str]:
-    """Return all tasks, also those that nobody runs at the moment."""
-    known = set(state.tasks) | set(state.owners)
-    for sub in store_shapes.sub_topologies(state):
-        count = sub.get("partitions")
-        if isinstance(count, int) and 0 < count <= 100_000:  # noqa: PLR2004 - the bound of store_shapes, for the same reason
-            known |= {f"{sub.get('id')}_{partition}" for partition in range(count)}
-    return sorted(known, key=_task_order)
-
-
-def _task_order(task: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in task.split("_") if part.isdecimal())
-
-
-def _tasks(state: State) -> dict[str, list[Any]]:
-    columns = [
-        "task",
-        "sub_topology",
-        "partition",
-        "instance",
-        "last_instance",
-        "state",
-        "reason",
-        "lag",
-        "lag_ms",
-        "rate_per_second",
-        "stream_time",
-        "standbys",
-    ]
-    anyone = any(name not in state.unreachable for name in state.instances)
-    return table(columns, (_task(state, task, "moving" if anyone else "unassigned") for task in _known_tasks(state)))
-
-
-def _task(state: State, task: str, gone: str) -> list[Any]:
-    copies = state.tasks.get(task, [])
-    owner = store_shapes.owner(copies, state.unreachable)
-    last = owner or max((copy for copy in copies if copy.role != "standby"), key=lambda copy: copy.at, default=None)
-    sub, _, partition = task.partition("_")
-    times = [each.lag_ms for each in last.inputs if each.lag_ms is not None] if last else []
-    rates = [each.rate_per_second for each in owner.inputs if each.rate_per_second is not None] if owner else []
-    return [
-        task,
-        int(sub) if sub.isdecimal() else None,
-        int(partition) if partition.isdecimal() else None,
-        owner.instance if owner else None,
-        last.instance if last else state.owners.get(task),
-        owner.state if owner else gone,
-        owner.reason if owner else None,
-        store_shapes.total(each.lag for each in last.inputs) if last else None,
-        max(times) if times else None,
-        round(sum(rates), 1) if rates else None,
-        last.stream_time if last else None,
-        [[copy.instance, copy.state] for copy in copies if copy.role == "standby"],
-    ]
-
-
-def _positions(state: State, store: str) -> dict[str, list[Any]]:
-    columns = [
-        "partition",
-        "task",
-        "instance",
-        "role",
-        "state",
-        "phase",
-        "percent",
-        "start",
-        "position",
-        "end",
-        "snapshot_end",
-        "lag",
-        "rate_per_second",
-        "eta",
-        "keys_estimate",
-        "bytes",
-        "generation",
-        "cause",
-        "restored_records",
-        "written_since_start",
-        "restore_started_at",
-        "restore_ended_at",
-        "at",
-        "verdict",
-        "reason",
-    ]
-    sub = (store_shapes.description(state, store) or {}).get("sub_topology")
-    found = []
-    for partition, copies in sorted(store_shapes.all_partitions(state, store).items()):
-        serving = store_shapes.primary(copies, state.unreachable)
-        finding = state.lag.get(("store", store, partition), ("UNKNOWN", "The lag is not known yet.", None, None))
-        if serving is None:
-            # A row for what is on its way: rows never vanish.
-            task = f"{sub}_{partition}" if sub is not None else None
-            found.append([partition, task, None, "active", "moving", *[None] * 18, *finding[:2]])
-        for record in sorted(copies, key=lambda copy: (copy is not serving, copy.role, copy.instance)):
-            found.append(_position(state, record, finding if record is serving else ("UNKNOWN", "")))
-    return table(columns, found)
-
-
-def _position(state: State, record: StoreStatus, finding: tuple[Any, ...]) -> list[Any]:
-    return [
-        record.partition,
-        record.task,
-        record.instance,
-        record.role,
-        store_shapes.partition_state(record, state),
-        record.phase,
-        store_shapes.percent(record),
-        record.start,
-        record.position,
-        record.end,
-        record.snapshot_end,
-        record.lag,
-        record.rate_per_second,
-        store_shapes.restore_eta(record),
-        record.keys_estimate,
-        record.bytes,
-        record.generation,
-        record.cause,
-        record.restored_records,
-        record.written_since_start,
-        record.restore_started_at,
-        record.restore_ended_at,
-        record.at,
-        finding[0],
-        finding[1],
-    ]
-
-
-def _restore(state: State, record: StoreStatus) -> dict[str, Any]:
-    now_ms = time.time_ns() // 1_000_000
-    return {
-        "id": None,
-        "application": state.id,
-        **{
-            key: getattr(record, key)
-            for key in (
-                "store",
-                "task",
-                "partition",
-                "instance",
-                "role",
-                "cause",
-                "phase",
-                "start",
-                "position",
-                "snapshot_end",
-                "end",
-            )
-        },
-        "outcome": "running",
-        "started_at": record.restore_started_at,
-        "ended_at": None,
-        "duration_ms": max(now_ms - record.restore_started_at, 0) if record.restore_started_at is not None else None,
-        "percent": store_shapes.percent(record),
-        "records": record.restored_records,
-        "rate_per_second": record.rate_per_second,
-        "eta": store_shapes.restore_eta(record),
-        "written_since_start": record.written_since_start,
-    }
-
-
-def _input_lag(state: State) -> dict[str, list[Any]]:
-    columns = [
-        "topic",
-        "partition",
-        "task",
-        "instance",
-        "position",
-        "committed",
-        "begin",
-        "end",
-        "lag",
-        "lag_ms",
-        "rate_per_second",
-        "lag_per_second",
-        "eta",
-        "verdict",
-        "reason",
-    ]
-    found = []
-    for copies in state.tasks.values():
-        active = [copy for copy in copies if copy.role == "active"]
-        copy = store_shapes.owner(active, state.unreachable) or max(active, key=lambda each: each.at, default=None)
-        for each in copy.inputs if copy else ():
-            verdict, reason, rate, eta = state.lag.get(
-                ("input", each.topic, each.partition), ("UNKNOWN", "The lag is not known yet.", None, None)
-            )
-            measured = [
-                each.position,
-                each.committed,
-                each.begin,
-                each.end,
-                each.lag,
-                each.lag_ms,
-                each.rate_per_second,
-            ]
-            found.append([each.topic, each.partition, copy.task, copy.instance, *measured, rate, eta, verdict, reason])  # type: ignore[union-attr]
-    return table(columns, sorted(found, key=lambda row: (row[0], row[1])))
-
-
-def _store_lag(state: State) -> dict[str, list[Any]]:
-    columns = [
-        "store",
-        "partition",
-        "task",
-        "instance",
-        "role",
-        "position",
-        "end",
-        "lag",
-        "lag_per_second",
-        "eta",
-        "verdict",
-        "reason",
-    ]
-    found = []
-    for name in sorted(state.stores):
-        for partition, copies in sorted(state.stores[name].items()):
-            serving = store_shapes.primary(copies, state.unreachable)
-            for copy in sorted(copies, key=lambda each: (each is not serving, each.instance)):
-                unknown = ("UNKNOWN", "", None, None)
-                verdict, reason, rate, eta = (
-                    state.lag.get(("store", name, partition), unknown) if copy is serving else unknown
-                )
-                found.append(
-                    [
-                        name,
-                        partition,
-                        copy.task,
-                        copy.instance,
-                        copy.role,
-                        copy.position,
-                        copy.end,
-                        copy.lag,
-                        rate,
-                        eta,
-                        verdict,
-                        reason,
-                    ]
-                )
-    return table(columns, found)
-
-
-def _skew(kind: str, compact: dict[str, list[Any]]) -> list[dict[str, Any]]:
-    """Return, for each topic or store, how far its slowest partition is behind the middle one."""
-    lags: dict[str, list[tuple[int, int]]] = {}
-    for row in rows(compact):
-        if row["lag"] is not None and row.get("role", "active") != "standby":
-            lags.setdefault(row["topic" if kind == "input" else "store"], []).append((row["lag"], row["partition"]))
-    found = []
-    for name, each in sorted(lags.items()):
-        each.sort()
-        found.append(
-            {
-                "kind": kind,
-                "name": name,
-                "slowest": each[-1][1],
-                "lag": each[-1][0],
-                "median_lag": each[len(each) // 2][0],
-            }
-        )
-    return found

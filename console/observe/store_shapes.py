@@ -21,6 +21,11 @@ def table(columns: list[str], rows: Iterable[list[Any]]) -> Table:
     return {"columns": columns, "rows": list(rows)}
 
 
+def rows(compact: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    """Unfold a table into dictionaries."""
+    return [dict(zip(compact["columns"], row, strict=True)) for row in compact["rows"]]
+
+
 def total(values: Iterable[int | None]) -> int | None:
     """Add up; one unknown part makes the sum unknown, and the sum of nothing is unknown."""
     found = list(values)

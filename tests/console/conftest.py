@@ -130,7 +130,7 @@ def fresh_board(redis_client, monkeypatch):
 
 
 @pytest.fixture
-def observed(redis_client, fresh_board, db):
+def observed(redis_client, fresh_board, db):  # noqa: ARG001 - fixtures ask for fixtures by argument
     from console.observe.lateness import Lateness
     from console.observe.observer import Observer
 
@@ -147,7 +147,7 @@ def shop(observed):
 
 
 @pytest.fixture
-def account(db):
+def account(db):  # noqa: ARG001 - fixtures ask for fixtures by argument
     from console.access import roles
 
     def make(role):

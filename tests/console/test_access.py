@@ -83,11 +83,13 @@ def test_an_inactive_admin_may_do_nothing(account):
     assert not policy.allowed(user, "read-status")
 
 
-def test_roles_exist_from_the_first_migration_on(db):
+@pytest.mark.usefixtures("db")
+def test_roles_exist_from_the_first_migration_on():
     assert set(Group.objects.values_list("name", flat=True)) == {"viewer", "operator", "admin"}
 
 
-def test_an_account_can_be_ensured_twice(db):
+@pytest.mark.usefixtures("db")
+def test_an_account_can_be_ensured_twice():
     roles.ensure_account("ada", "operator", "a long password", "the-token-of-ada-0123456789")
     user = roles.ensure_account("ada", "viewer", "another password", "the-token-of-ada-0123456789")
 
@@ -122,7 +124,8 @@ def test_the_audit_is_written_once_and_stays(account):
 
 
 @pytest.mark.parametrize(("by", "expected"), [("environment", True), ("options", True)])
-def test_the_command_takes_secrets_either_way(db, monkeypatch, by, expected, capsys):
+@pytest.mark.usefixtures("db")
+def test_the_command_takes_secrets_either_way(monkeypatch, by, expected, capsys):
     from django.core.management import call_command
 
     options = {}

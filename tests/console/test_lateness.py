@@ -11,7 +11,7 @@ T0 = 1_700_000_000_000
 class Port:
     """A port whose answer the test chooses; probes answer at once."""
 
-    def __init__(self, answer=True):
+    def __init__(self, *, answer=True):
         self.answer = answer
 
     def __call__(self, _address):
@@ -19,7 +19,7 @@ class Port:
 
 
 def late(port=None):
-    return Lateness(port or Port(None))
+    return Lateness(port or Port(answer=None))
 
 
 def reported(watch, *, every_ms, times, until_ms=T0, address="http://127.0.0.1:7001", **fields):
@@ -56,7 +56,7 @@ def test_an_idle_instance_gets_three_of_its_own_intervals():
 
 
 def test_a_killed_instance_is_gone_within_two_seconds_even_when_it_was_idle():
-    port = Port(True)
+    port = Port(answer=True)
     watch = late(port)
     reported(watch, every_ms=2_000, times=5)
     assert checked(watch, T0 + 10) == {}
@@ -67,7 +67,7 @@ def test_a_killed_instance_is_gone_within_two_seconds_even_when_it_was_idle():
 
 
 def test_a_refusal_means_nothing_where_no_connection_was_ever_accepted():
-    watch = late(Port(False))
+    watch = late(Port(answer=False))
     reported(watch, every_ms=2_000, times=5)
 
     checked(watch, T0 + 800)
@@ -75,7 +75,7 @@ def test_a_refusal_means_nothing_where_no_connection_was_ever_accepted():
 
 
 def test_a_paused_instance_whose_port_still_accepts_is_gone_after_the_idle_interval():
-    watch = late(Port(True))
+    watch = late(Port(answer=True))
     reported(watch, every_ms=500, times=5)
     checked(watch, T0 + 10)
 

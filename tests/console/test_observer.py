@@ -10,7 +10,8 @@ from tests.console import reports
 pytestmark = pytest.mark.django_db
 
 
-def test_what_is_reported_is_what_a_snapshot_shows(shop):
+@pytest.mark.usefixtures("shop")
+def test_what_is_reported_is_what_a_snapshot_shows():
     seen = snapshot.overview()
 
     assert seen["observer"]["stale"] is False
@@ -196,7 +197,8 @@ def test_ownership_is_a_history(shop):
     assert [(row.instance, row.until is None) for row in rows] == [("engine-2", False), ("engine-1", True)]
 
 
-def test_reading_the_topic_again_records_nothing_twice(shop, redis_client):
+@pytest.mark.usefixtures("redis_client")
+def test_reading_the_topic_again_records_nothing_twice(shop):
     from console.observe.history import History
 
     shop.report(reports.event(7))
@@ -256,7 +258,8 @@ def test_silence_of_the_broker_is_not_silence_of_the_engines(shop):
     assert snapshot.application("shop")["instances"][0]["state"] == "running"
 
 
-def test_without_a_heartbeat_nothing_is_green(shop, redis_client):
+@pytest.mark.usefixtures("shop")
+def test_without_a_heartbeat_nothing_is_green(redis_client):
     from console.observe import keys
 
     redis_client.set(keys.HEARTBEAT, json.dumps({"at": reports.now_ms() - 6_000}))
@@ -266,7 +269,8 @@ def test_without_a_heartbeat_nothing_is_green(shop, redis_client):
     assert seen["applications"][0]["verdict"]["status"] == "UNKNOWN"
 
 
-def test_without_redis_the_last_known_is_shown_as_stale(shop, fresh_board, monkeypatch):
+@pytest.mark.usefixtures("shop")
+def test_without_redis_the_last_known_is_shown_as_stale(fresh_board, monkeypatch):
     import redis
 
     snapshot.overview()

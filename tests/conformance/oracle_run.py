@@ -23,7 +23,9 @@ def check(case: dict[str, Any], *, batch: bool) -> None:
     assert not unknown, f"the adapter of {case['op']} does not know the parameters {unknown}"
     builder = StreamsBuilder()
     setup = op.build(builder, params)
-    with TopologyTestDriver(builder, emit_interval_ms=params.get("emit_interval_ms", 0)) as driver:
+    with TopologyTestDriver(
+        builder, application_id="oracle", emit_interval_ms=params.get("emit_interval_ms", 0)
+    ) as driver:
         if "error" in case:
             _check_error(case, driver, batch=batch)
             return
@@ -72,11 +74,11 @@ def _check_state(case: dict[str, Any], driver: TopologyTestDriver, setup: Setup)
         assert setup.rows is not None, "the adapter cannot read the final store"
         assert [list(row) for row in setup.rows(driver.store(setup.store))] == case["final_store"]
     assert driver.dropped_records_total == case["dropped"]
-    own = f"test-{setup.store}-changelog"
+    own = f"oracle-{setup.store}-changelog"
     if "changelog" in case:
         assert _rows(driver, own) == case["changelog"]
     if "changelogs" in case:
-        prefix = len("test-")
+        prefix = len("oracle-")
         others = {topic[prefix:]: _rows(driver, topic) for topic in driver.internal_topics() if topic != own}
         assert others == {name: rows for name, rows in case["changelogs"].items() if rows}
 

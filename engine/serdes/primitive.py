@@ -50,7 +50,7 @@ class _Fast(Serde):
     def deserialize_many(self, data: Iterable[bytes | None]) -> list[Any]:
         data = data if isinstance(data, (list, tuple)) else list(data)
         try:
-            return list(map(self._decode, data))  # type: ignore[arg-type]
+            return list(map(self._decode, data))
         except _CODEC_ERRORS:
             return super().deserialize_many(data)
 
@@ -69,7 +69,7 @@ class _Number(_Fast):
         data = data if isinstance(data, (list, tuple)) else list(data)
         try:
             # `unpack` gives tuples of one; chaining them is twice as fast as indexing each.
-            return list(chain.from_iterable(map(self._layout.unpack, data)))  # type: ignore[arg-type]
+            return list(chain.from_iterable(map(self._layout.unpack, data)))
         except _CODEC_ERRORS:
             return super().deserialize_many(data)
 

@@ -44,7 +44,7 @@ class Serde:
         deserialize = self.deserialize
         return [None if item is None else deserialize(item) for item in data]
 
-    def for_topic(self, topic: str, *, is_key: bool) -> Serde:  # noqa: ARG002 - registry serdes need both
+    def for_topic(self, topic: str, is_key: bool) -> Serde:  # noqa: ARG002, FBT001 - registry serdes need both
         """The serde to use for one topic's keys or values; most are the same for every topic."""
         return self
 

@@ -39,9 +39,9 @@ class TimeWindowedSerde(Serde):
         (start,) = _LONG.unpack_from(data, len(data) - _LONG.size)
         return Windowed(self.inner.deserialize(data[: -_LONG.size]), start, min(start + self.size_ms, _LONG_MAX))
 
-    def for_topic(self, topic: str, *, is_key: bool) -> Serde:
+    def for_topic(self, topic: str, is_key: bool) -> Serde:  # noqa: FBT001 - the contract of `Serde`
         """See `Serde`."""
-        inner = self.inner.for_topic(topic, is_key=is_key)
+        inner = self.inner.for_topic(topic, is_key)
         return self if inner is self.inner else TimeWindowedSerde(inner, self.size_ms)
 
 
@@ -66,7 +66,7 @@ class SessionWindowedSerde(Serde):
         end, start = _TWO_LONGS.unpack_from(data, len(data) - _TWO_LONGS.size)
         return Windowed(self.inner.deserialize(data[: -_TWO_LONGS.size]), start, end)
 
-    def for_topic(self, topic: str, *, is_key: bool) -> Serde:
+    def for_topic(self, topic: str, is_key: bool) -> Serde:  # noqa: FBT001 - the contract of `Serde`
         """See `Serde`."""
-        inner = self.inner.for_topic(topic, is_key=is_key)
+        inner = self.inner.for_topic(topic, is_key)
         return self if inner is self.inner else SessionWindowedSerde(inner)

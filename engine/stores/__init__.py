@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from engine.records import Tombstone
 from engine.stores.contract import ChangelogRecord, CommittedRow, Store, StoreContext
 from engine.stores.opening import open_store
-from engine.stores.table import Tombstone
 
 __all__ = ["ChangelogRecord", "CommittedRow", "Store", "StoreContext", "Tombstone", "open_store"]

@@ -91,7 +91,8 @@ class _CommittedSegments:
         observed = self._backend.meta("observed")
         if observed is None:
             return 0
-        return max(layouts.LONG.unpack(observed)[0] - (self._spec.retention_ms or 0) + 1, 0)
+        latest: int = layouts.LONG.unpack(observed)[0]
+        return max(latest - (self._spec.retention_ms or 0) + 1, 0)
 
     def _segments(self, time_from: int, time_to: int, *, reverse: bool) -> list[int]:
         first, last = time_from // self._interval_ms, time_to // self._interval_ms

@@ -37,8 +37,9 @@ class StoreIterator(Iterator[T], Generic[T]):
     def close(self) -> None:
         """Free what the iterator holds; calling it twice is allowed."""
         rows, self._rows = self._rows, None
-        if hasattr(rows, "close"):
-            rows.close()
+        close = getattr(rows, "close", None)
+        if close is not None:
+            close()
 
     def __enter__(self) -> Self:
         return self

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from engine.errors import NullKeyError
-from engine.records import ValueAndTimestamp
+from engine.records import Tombstone, ValueAndTimestamp
 from engine.serdes import Serde
 from engine.stores import layouts
 from engine.stores.backend import DEFAULT, Backend, Columns, Range, Write
@@ -17,7 +17,7 @@ from engine.stores.committed import CommittedKeyValue
 from engine.stores.contract import ChangelogRecord, StoreContext
 from engine.stores.iterators import StoreIterator
 from engine.stores.lifecycle import LayeredStore
-from engine.stores.table import Entry, Table, Tombstone
+from engine.stores.table import Entry, Table
 from engine.topology.stores import StoreSpec
 
 

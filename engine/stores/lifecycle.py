@@ -6,6 +6,7 @@ turns changelog records back into rows (`_restored`).
 
 from __future__ import annotations
 
+import builtins
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -215,7 +216,7 @@ class LayeredStore:
         self.checkpoint_at = read.get("checkpoint_at")
         self._adopt_meta(read)
 
-    def _format(self) -> bytes:
+    def _format(self) -> builtins.bytes:
         return f"{_FORMAT_VERSION} {self._layout()}".encode()
 
 

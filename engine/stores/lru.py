@@ -11,11 +11,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from engine.errors import ConfigError
+from engine.records import Tombstone
 from engine.stores import layouts
 from engine.stores.backend import DEFAULT, Backend, Write
 from engine.stores.contract import ChangelogRecord, StoreContext
 from engine.stores.key_value import KeyValueStore
-from engine.stores.table import Entry, Tombstone
+from engine.stores.table import Entry
 from engine.topology.stores import StoreSpec
 
 

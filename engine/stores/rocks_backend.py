@@ -35,8 +35,9 @@ class RocksBackend:
         self._overrides = overrides
         # Held by readers of other threads and by whoever drops a family or closes: a page never meets a freed handle.
         self._gate = threading.Lock()
+        # rocksdict's stub calls it a method; it is a property.
         self._writing = WriteOptions()
-        self._writing.disable_wal = True
+        self._writing.disable_wal = True  # type: ignore[method-assign, assignment]
         directory.mkdir(parents=True, exist_ok=True)
         path = str(directory)
         existing = Rdict.list_cf(path) if (directory / "CURRENT").exists() else []
@@ -54,7 +55,10 @@ class RocksBackend:
     def get_many(self, family: str, keys: list[bytes]) -> list[bytes | None]:
         """See `Backend`."""
         space = self._spaces.get(family)
-        return [None] * len(keys) if space is None else space.get(keys)
+        if space is None:
+            return [None] * len(keys)
+        found: list[bytes | None] = space.get(keys)  # type: ignore[arg-type, assignment]
+        return found
 
     def lookup(self, family: str, keys: list[bytes]) -> list[bytes | None]:
         """See `Backend`."""
@@ -70,7 +74,7 @@ class RocksBackend:
         options = ReadOptions()
         if bounds.upper is not None:
             options.set_iterate_upper_bound(bounds.upper)
-        rows: Iterator[tuple[bytes, bytes]]
+        rows: Iterator[Any]
         if not bounds.reverse:
             rows = space.items(from_key=bounds.lower, read_opt=options)
         else:
@@ -181,7 +185,7 @@ class RocksBackend:
                 self._open_database().drop_column_family(family)
 
 
-def _holding(_options: ReadOptions, rows: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+def _holding(_options: ReadOptions, rows: Iterator[Any]) -> Iterator[tuple[bytes, bytes]]:
     """`rows`, with the options kept alive: rocksdict's iterator points into their bound without owning it."""
     yield from rows
 

@@ -18,12 +18,13 @@ from itertools import chain
 from typing import Any
 
 from engine.errors import ConfigError
+from engine.records import Tombstone
 from engine.serdes import Serde
 from engine.stores import layouts
 from engine.stores.backend import DEFAULT, Backend, Columns, Range, Write
 from engine.stores.contract import ChangelogRecord, StoreContext
 from engine.stores.lifecycle import LayeredStore
-from engine.stores.table import Entry, Table, Tombstone
+from engine.stores.table import Entry, Table
 from engine.topology.stores import StoreSpec
 
 _SEGMENT = "segment-"

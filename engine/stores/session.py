@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from engine.errors import InvalidBounds, UnsupportedOperation
-from engine.records import Windowed
+from engine.records import Tombstone, Windowed
 from engine.stores import layouts
 from engine.stores.backend import Backend, Range
 from engine.stores.committed import CommittedSessions
@@ -18,7 +18,7 @@ from engine.stores.contract import StoreContext
 from engine.stores.iterators import StoreIterator
 from engine.stores.layouts import LONG, LONG_MAX
 from engine.stores.segments import SegmentedStore
-from engine.stores.table import Entry, Tombstone
+from engine.stores.table import Entry
 from engine.topology.stores import StoreSpec
 
 Sessions = StoreIterator[tuple[Windowed, Any]]

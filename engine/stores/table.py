@@ -169,9 +169,9 @@ class Table:
             return (), (), False
         if has_deletes:
             values = [entry[0] if entry else None for entry in entries]  # type: ignore[index]
-            timestamps = [entry[1] if entry else entry.timestamp for entry in entries]  # type: ignore[index, union-attr]
+            timestamps = [entry[1] if entry else entry.timestamp for entry in entries]  # type: ignore[index]
         else:
-            values, timestamps = zip(*entries, strict=True)  # type: ignore[arg-type]
+            values, timestamps = zip(*entries, strict=True)
         raws = self.serde.serialize_many(values) if self.keeps_objects else values
         return raws, timestamps, has_deletes
 
@@ -294,7 +294,7 @@ class Table:
         if not part.has_deletes:
             return self.local_columns(part.keys, part.values, part.timestamps)  # type: ignore[arg-type]
         puts = [row for row in zip(part.keys, part.values, part.timestamps, strict=True) if row[1] is not None]
-        columns = self.local_columns(*zip(*puts, strict=True)) if puts else Columns()  # type: ignore[arg-type]
+        columns = self.local_columns(*zip(*puts, strict=True)) if puts else Columns()
         columns.deletes = [key for key, value in zip(part.keys, part.values, strict=True) if value is None]
         return columns
 

@@ -16,9 +16,9 @@ _TOMBSTONE = -1
 
 
 class Found(NamedTuple):
-    """A version within a row: its place (0 is the newest) and its validity, `valid_to` exclusive."""
+    """A version within a row: its place (0: the newest) and its validity, `valid_to` exclusive."""
 
-    index: int
+    place: int
     valid_from: int
     valid_to: int
     value: bytes | None

@@ -11,7 +11,7 @@ from operator import add
 from typing import Any
 
 from engine.errors import ConfigError
-from engine.records import ValueAndTimestamp, Windowed
+from engine.records import Tombstone, ValueAndTimestamp, Windowed
 from engine.stores import layouts
 from engine.stores.backend import Backend, Range, Write
 from engine.stores.committed import CommittedWindows
@@ -19,7 +19,7 @@ from engine.stores.contract import ChangelogRecord, StoreContext
 from engine.stores.iterators import StoreIterator
 from engine.stores.layouts import LONG, LONG_MAX, SEQUENCE_MAX
 from engine.stores.segments import SegmentedStore
-from engine.stores.table import Entry, Tombstone
+from engine.stores.table import Entry
 from engine.topology.stores import StoreSpec
 
 # A window by its key's bytes and its start.
@@ -59,7 +59,8 @@ class WindowStore(SegmentedStore):
         oldest = self.oldest_visible()
         if len(set(segments.values())) == 1 and min(suffixes) >= oldest:
             table = self._rows.get(next(iter(segments.values())))
-            found = [None] * len(rows) if table is None else table.find_column(rows)
+            nothing: list[Entry | None] = [None] * len(rows)
+            found = nothing if table is None else table.find_column(rows)
         else:
             found = [
                 self._find_row(row, start) if start >= oldest else None for row, start in zip(rows, starts, strict=True)

@@ -3,6 +3,7 @@
 `run()` blocks until a signal or an error; `start()` and `stop()` run the loop in a thread, for tests and embedding.
 """
 
+import contextlib
 import gc
 import logging
 import threading
@@ -13,20 +14,35 @@ from typing import Any
 from engine import client_settings
 from engine.changelog.topics import Topics
 from engine.config import EngineConfig
+from engine.control.commands import Commands, LoopQueue
+from engine.control.reporter import StatusReporter
+from engine.control.routes import routes
+from engine.control.view import StatusView
 from engine.errors import Fatal, StatehouseError
+from engine.hosting.handles import InstanceView
+from engine.hosting.orders import Orders
+from engine.hosting.report import Report, as_json
+from engine.hosting.sampler import Sampler
+from engine.hosting.token import load_token
+from engine.query.metadata import Metadata
+from engine.query.service import QueryService, listen
 from engine.runtime import consumer as consumers
 from engine.runtime.active_task import TaskParts
 from engine.runtime.blueprint import Blueprint, internal_topics, survey
 from engine.runtime.commit import Committer, CrashPoint
 from engine.runtime.consumer import Consumer
+from engine.runtime.globals import GlobalTables
 from engine.runtime.handlers import PolicyHandlers
+from engine.runtime.housekeeping import Housekeeping
 from engine.runtime.loop import Loop
 from engine.runtime.mapping import MappingTopic
 from engine.runtime.membership import Membership
 from engine.runtime.producer import Producer
 from engine.runtime.restorer import Restorer
 from engine.runtime.state_directory import StateDirectory
+from engine.runtime.swap import Swaps
 from engine.runtime.tasks import Tasks
+from engine.stores import memory_budget
 from engine.topology.builder import StreamsBuilder
 from engine.topology.topology import Topology
 
@@ -50,36 +66,40 @@ class Engine:
             **client_settings.of_kind(config.client_settings, frozenset()),
         }
         self.directory = StateDirectory(config.state_dir, config.application_id)
-        self.state = "starting"
+        self.phase = "starting"
         self.error: BaseException | None = None
+        self.last_error: tuple[int, str] | None = None
+        self.started_at = _now_ms()
         self.blueprint: Blueprint
         self.loop: Loop
         self.tasks: Tasks
+        self.address: str | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        # What has been started, to be stopped in reverse.
+        self._started = contextlib.ExitStack()
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Run until stopped; raises the error that ended it, if one did."""
         self.directory.lock()
-        clean = False
         try:
             self._compose()
-            _calm_garbage_collection()
-            self.state = "running"
-            self._restorer.start()
+            self._begin()
             while not self._stop.is_set():
                 self.loop.turn()
-            self.state = "stopping"
-            clean = True
+            self.phase = "stopping"
         except BaseException as error:
-            self.state = "failed"
+            self.phase = "failed"
             self.error = error
+            self._note_error(f"{type(error).__name__}: {error}")
             raise
         finally:
-            self._close(clean=clean)
-            self.directory.unlock()
+            try:
+                self._started.close()
+            finally:
+                self.directory.unlock()
 
     def start(self) -> None:
         """Run in a thread; `wait` and `stop` end it."""
@@ -104,10 +124,23 @@ class Engine:
         if self.error is not None:
             raise self.error
 
+    def state(self) -> str:
+        """`starting`, `running`, `rebalancing`, `stopping` or `failed`."""
+        return self._state()[0]
+
+    def _state(self) -> tuple[str, str | None]:
+        if self.phase != "running":
+            reason = self.last_error[1] if self.phase == "failed" and self.last_error else None
+            return self.phase, reason
+        if not self.membership.joined:
+            return "starting", "joins its group"
+        waiting = len(self.tasks.take_overs)
+        return ("rebalancing", f"{waiting} tasks restore") if waiting else ("running", None)
+
     def _run_quietly(self) -> None:
         try:
             self.run()
-        except BaseException as error:  # noqa: BLE001 - `wait` raises it on the caller's thread
+        except BaseException as error:
             self.error = error
             log.exception("the engine stopped")
 
@@ -115,13 +148,16 @@ class Engine:
 
     def _compose(self) -> None:
         config = self.config
+        memory_budget.configure(
+            block_cache_bytes=config.block_cache_bytes, write_buffer_bytes=config.write_buffer_bytes
+        )
         self.identity = self.directory.identity(config.instance_id)
         self.topics = Topics(self.client, config.replication_factor)
         self.blueprint = survey(self.topology, config, self.topics)
         self.topics.ensure(internal_topics(self.blueprint, config))
-        mapping_topic = MappingTopic(self.topics, self.client, config.application_id)
-        mapping = mapping_topic.agree(self.topology.hash, list(self.blueprint.tasks))
-        self._restorer = Restorer(
+        self.mapping_topic = MappingTopic(self.topics, self.client, config.application_id)
+        self.mapping = self.mapping_topic.agree(self.topology.hash, list(self.blueprint.tasks))
+        self.restorer = Restorer(
             self.topics,
             self.directory,
             self.client,
@@ -130,24 +166,46 @@ class Engine:
             bytes_per_second_max=config.restore_bytes_per_second_max,
         )
         self.producer = Producer(config, self.client, self.identity.transactional_id)
-        self.handlers = PolicyHandlers(config, self.producer, lambda text: log.warning("%s", text))
+        self._started.callback(self.producer.close)
+        self.handlers = PolicyHandlers(config, self.producer, self._note_error)
+        self._compose_tasks()
+        self._compose_service()
+
+    def _compose_tasks(self) -> None:
+        config = self.config
+        self.global_tables = GlobalTables(
+            self.blueprint,
+            self.topics,
+            self.directory,
+            consumers.settings(config, self.client),
+            self.producer,
+            self.handlers,
+            _now_ms,
+        )
+        self._started.callback(self.global_tables.close)
         parts = TaskParts(
             config.application_id,
             self.producer,
             self.handlers,
-            lambda: time.time_ns() // 1_000_000,
-            lambda place: self.consumer.lag(place),
+            _now_ms,
+            lambda place: self.consumer.lag(place),  # noqa: PLW0108 - the consumer is made after the tasks it calls back
+            lambda place: self.consumer.position(place),  # noqa: PLW0108 - as above
             config.max_task_idle_ms,
             caching=config.caching and config.cache_bytes_max > 0,
+            global_stores=self.global_tables.stores,
         )
-        self.tasks = Tasks(self.blueprint, parts, self._restorer, config.poll_records, self._notify)
-        self.membership = Membership(mapping_topic.topic, mapping, self.tasks)
-        client = self.membership.join(consumers.member_settings(config, self.client))
-        self.consumer = Consumer(client, config.poll_records)
+        self.tasks = Tasks(self.blueprint, parts, self.restorer, config.poll_records, self._notify)
+        self.swaps = Swaps(self.restorer, self.directory)
+        self.loop_queue = LoopQueue()
+        self.membership = Membership(self.mapping_topic.topic, self.mapping, self.tasks)
+        self.consumer = Consumer(
+            self.membership.join(consumers.member_settings(config, self.client)), config.poll_records
+        )
+        self._started.callback(self.consumer.close)
         crash = {} if self._crash_point is None else {"crash_point": self._crash_point}
         self.committer = Committer(self.producer, self.consumer, **crash)
-        self.tasks.consumer = self.consumer
-        self.tasks.committer = self.committer
+        self.tasks.consumer, self.tasks.committer = self.consumer, self.committer
+        housekeeping = Housekeeping(config, self.blueprint, self.tasks, self.topics, self.directory)
         self.loop = Loop(
             config,
             self.consumer,
@@ -155,20 +213,94 @@ class Engine:
             self.membership,
             self.tasks,
             self.committer,
-            housekeeping=self._housekeeping,
+            between_commits=self._between_commits,
+            housekeeping=lambda: self._each_turn(housekeeping),
         )
 
-    def _close(self, *, clean: bool) -> None:
-        if hasattr(self, "loop"):
-            self.loop.finish(clean=clean)
-        if hasattr(self, "_restorer"):
-            self._restorer.stop()
-        if hasattr(self, "producer"):
-            self.producer.close()
+    def _compose_service(self) -> None:
+        config = self.config
+        self.sampler = Sampler(self.topics, self._places, self.directory.root, self.directory.bytes_used)
+        self.view = InstanceView(
+            self.identity.instance_id,
+            self.blueprint,
+            self.tasks,
+            self.global_tables,
+            self.state,
+            lambda: as_json(self.reporter.latest()),
+            self.sampler.end,
+        )
+        self.report = Report(
+            blueprint=self.blueprint,
+            instance_id=self.identity.instance_id,
+            guarantee=config.guarantee,
+            started_at=self.started_at,
+            state=self._state,
+            last_error=lambda: self.last_error,
+            loop=self.loop,
+            tasks=self.tasks,
+            committer=self.committer,
+            membership=self.membership,
+            handlers=self.handlers,
+            view=self.view,
+            sampler=self.sampler,
+            member_id=lambda: self.membership.member_id,
+        )
+        self.reporter = StatusReporter(
+            config.application_id,
+            self.identity.instance_id,
+            self.started_at,
+            self.report.collect,
+            self.client,
+            replication_factor=config.replication_factor,
+        )
+        self.metadata = Metadata()
+        self.commands = Commands(Orders(self.blueprint, self.tasks, self.swaps, self.directory, self.loop_queue))
+        if config.listen is not None:
+            token = load_token(config.token_file, self.directory.root)
+            self.service = QueryService(
+                self.view,
+                self.metadata,
+                token,
+                listen(*config.listen_address()),
+                more_routes=routes(self.commands),
+            )
+            self.address = self.service.address
+            self.report.service = self.service
+
+    def _begin(self) -> None:
+        """Start in the order in which each part can rely on those before it; they stop in reverse."""
+        self.restorer.start()
+        self._started.callback(self.restorer.stop)
+        if self.config.listen is not None:
+            view = StatusView(self.config.application_id, self.metadata, self.client)
+            view.start()
+            self._started.callback(view.stop)
+        self.sampler.start()
+        self._started.callback(self.sampler.stop)
+        # Reported to the end: that the tasks close is worth seeing.
+        self.reporter.start()
+        self._started.callback(lambda: self.reporter.stop(clean=self.error is None))
+        self._started.callback(lambda: self.loop.finish(clean=self.error is None))
+        if self.config.listen is not None:
+            self.service.start()
+            self._started.callback(self.service.stop)
+        self.global_tables.fill(self._stop.is_set)
+        self.phase = "running"
+        self._notify("started", f"instance {self.identity.instance_id} runs")
+        _calm_garbage_collection()
 
     # -- every turn ---------------------------------------------------------------------------------------------------
 
-    def _housekeeping(self) -> None:
+    def _between_commits(self) -> None:
+        self.loop_queue.run()
+        self.swaps.after_commit()
+
+    def _each_turn(self, housekeeping: Housekeeping) -> None:
+        self.global_tables.follow()
+        self.swaps.turn()
+        if self.loop_queue and not any(t.dirty for t in self.tasks.running()):
+            self._between_commits()
+        housekeeping.turn()
         if self.config.stop_when_caught_up and self._caught_up():
             self._stop.set()
 
@@ -181,7 +313,7 @@ class Engine:
             return False
         self._look_again = now + 0.05
         places = [p for t in tasks for p in t.places]
-        if any(self.consumer.lag(p) != 0 for p in places):
+        if any(self.consumer.lag(p) != 0 for p in places) or any(t.waiting for t in tasks):
             return False
         if any(t.dirty for t in tasks):
             self.loop.request_commit()
@@ -189,8 +321,25 @@ class Engine:
         ends = self.topics.end_offsets(places, committed_only=self.config.exactly_once)
         return all(self.consumer.position(p) >= end for p, end in ends.items())
 
+    # -- what is told -------------------------------------------------------------------------------------------------
+
+    def _places(self) -> list[tuple[str, int]]:
+        found = [p for t in self.tasks.published for p in t.places]
+        for task in self.tasks.published:
+            changelogs = (self.blueprint.changelog(s) for s in self.blueprint.specs(task.sub_topology).values())
+            found += [(c, task.partition) for c in changelogs if c is not None]
+        return found
+
     def _notify(self, kind: str, message: str, **facts: Any) -> None:
         log.info("%s: %s", kind, message)
+        task, store = facts.pop("task", None), facts.pop("store", None)
+        self.reporter.event(kind, message, task=task, store=store, **facts)
+        if kind == "error":
+            self.last_error = (_now_ms(), message)
+
+    def _note_error(self, message: str) -> None:
+        log.warning("%s", message)
+        self.last_error = (_now_ms(), message)
 
 
 def _calm_garbage_collection() -> None:
@@ -213,3 +362,7 @@ def _topology(build: Build) -> Topology:
     except Exception as error:
         raise Fatal(f"the build function raised {type(error).__name__}: {error}") from error
     return builder.build()
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

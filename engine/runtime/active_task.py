@@ -49,6 +49,9 @@ class OpenStore:
     changelog: str | None = None
     acked: int | None = None  # offset of the last changelog record the broker took in this commit
     drained_total: int = 0
+    # As the loop last measured them, for other threads.
+    keys_estimate: int | None = None
+    size_bytes: int | None = None
     logged: bool = True  # whether changes go to the changelog: not for a store that reads its source topic
 
 
@@ -61,6 +64,7 @@ class TaskParts:
     handlers: Handlers
     wall_clock: Callable[[], int]
     lag: Callable[[Place], int | None]
+    seen: Callable[[Place], int]
     max_task_idle_ms: int = 0
     caching: bool = True
     global_stores: Mapping[str, Any] = field(default_factory=dict)
@@ -192,10 +196,35 @@ class ActiveTask:
         self.dirty = True
         return [TopicPartition(p[0], p[1], c.offset) for p, c in self.committed.items()]
 
+    def measure(self) -> None:
+        """Look at sizes and ends, for those who show them; called by the loop now and then."""
+        for opened in self.stores.values():
+            opened.keys_estimate = opened.store.approximate_num_entries()
+            opened.size_bytes = opened.store.bytes()
+        for queue in self.inputs.by_place.values():
+            # Beyond markers and aborted records once nothing waits, so that lag returns to 0.
+            seen = self.parts.seen(queue.place)
+            queue.shown = max(queue.position, seen) if queue.waiting == 0 else queue.position
+
+    @property
+    def waiting(self) -> int:
+        """Records polled and not processed yet."""
+        return sum(q.waiting for q in self.inputs.by_place.values())
+
     @property
     def uncommitted_bytes(self) -> int:
         """Bytes that the stores' overlays hold."""
         return sum(o.store.uncommitted_bytes for o in self.stores.values())
+
+    def replace_store(self, name: str, opened: OpenStore) -> None:
+        """Go on with another store of the same content; only right after a commit."""
+        if self.dirty:
+            raise Fatal(f"store {name} of task {self.id} was to be replaced amid a commit: a fault of the engine")
+        opened.keys_estimate, opened.drained_total = self.stores[name].keys_estimate, self.stores[name].drained_total
+        self.stores = {**self.stores, name: opened}
+        if self.task is not None:
+            self.task.close()
+        self._make_processors()
 
     # -- the end ------------------------------------------------------------------------------------------------------
 

@@ -72,6 +72,7 @@ class Consumer:
         self.client = client
         self._poll_records = poll_records
         self._consume = client.consume
+        self._closed = False
 
     def poll(self, timeout: float) -> list[RawBatch]:
         """What has arrived, one batch a partition; waits up to `timeout` seconds when there is nothing.
@@ -125,6 +126,12 @@ class Consumer:
     def group(self) -> Any:
         """The group's metadata for a transaction: member and generation fence a zombie."""
         return self.client.consumer_group_metadata()
+
+    def close(self) -> None:
+        """Leave the group, so that others take over at once; twice is allowed."""
+        if not self._closed:
+            self._closed = True
+            self.client.close()
 
     def commit(self, offsets: list[TopicPartition]) -> None:
         """Commit offsets without a transaction; returns when the broker has them."""

@@ -61,6 +61,7 @@ class Loop:
         self.turns_total = 0
         self.processed_total = 0
         self.busy_seconds = 0.0
+        self.uncommitted_bytes = 0
         # When the first and the last records were worked on: what a benchmark divides by.
         self.busy_from: float | None = None
         self.busy_until = 0.0
@@ -152,8 +153,8 @@ class Loop:
         if time.monotonic() - self._committer.committed_at >= self._commit_every:
             return True
         # Early rather than never: what is not committed is bounded in bytes.
-        held = sum(t.uncommitted_bytes for t in self._tasks.running())
-        return held >= self._config.uncommitted_bytes_max
+        self.uncommitted_bytes = sum(t.uncommitted_bytes for t in self._tasks.running())
+        return self.uncommitted_bytes >= self._config.uncommitted_bytes_max
 
     def _commit(self) -> None:
         self._commit_now = False
@@ -173,4 +174,4 @@ class Loop:
             clean = False
         finally:
             self._tasks.close_all(clean=clean)
-            self._consumer.client.close()
+            self._consumer.close()

@@ -35,6 +35,7 @@ class Membership:
         self.mapping = mapping
         self.tasks: set[str] = set()
         self.joined = False
+        self.member_id: str | None = None
         self.rebalances_total = 0
         self._listener = listener
         self._failure: Exception | None = None
@@ -53,6 +54,7 @@ class Membership:
 
     def _on_assign(self, client: Consumer, partitions: list[TopicPartition]) -> None:
         self.joined = True
+        self.member_id = client.memberid() or None
         self.rebalances_total += 1
         try:
             # Nothing is to be read there: assigning the partitions is how the protocol is answered.

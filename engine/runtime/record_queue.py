@@ -21,6 +21,7 @@ class RecordQueue:
         self.place = place
         self.position = position
         self.received = position  # next offset that has not been received
+        self.shown = position  # what other threads show as the position
         self.partition_time = partition_time
         self.waiting = 0
         self.paused = False

@@ -9,13 +9,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.changelog.restore import Reader, Restoring
 from engine.changelog.topics import Topics
 from engine.errors import BrokerUnavailable, Retry, TaskCorrupted
 from engine.runtime.state_directory import StateDirectory
 from engine.runtime.take_over import Preparation, TakeOver
+
+if TYPE_CHECKING:
+    from engine.runtime.swap import Swap
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +48,7 @@ class Restorer:
         self._waiting: deque[TakeOver] = deque()
         self._restoring: list[TakeOver] = []
         self._finished: deque[TakeOver] = deque()
+        self._following: list[Swap] = []
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="restorer", daemon=True)
@@ -61,6 +65,15 @@ class Restorer:
     def cancel(self, wanted: TakeOver) -> None:
         """The task is no longer ours: its stores are closed as they are, and it never appears in `finished`."""
         wanted.cancelled = True
+        self._wake.set()
+
+    def follow(self, swap: "Swap") -> None:
+        """Bring a rebuilt store up to its changelog and keep it there until the loop takes it."""
+        self._following.append(swap)
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Look at the swaps now: one has been given up, or waits for its store."""
         self._wake.set()
 
     def finished(self) -> list[TakeOver]:
@@ -99,7 +112,8 @@ class Restorer:
             while not self._stopping:
                 self._drop_cancelled()
                 self._prepare()
-                if self._restoring:
+                self._follow()
+                if self._restoring or self._reader.reading:
                     self._restore()
                 elif not self._waiting:
                     self._wake.wait(IDLE_SECONDS)
@@ -162,6 +176,8 @@ class Restorer:
         except Exception as error:  # noqa: BLE001 - it is handed to the loop, which decides
             for wanted in list(self._restoring):
                 self._fail(wanted, error)
+            for swap in self._following:
+                swap.move("failed", str(error))
             return
         self._collect()
         self._throttle(read, time.monotonic() - began)
@@ -192,6 +208,40 @@ class Restorer:
     def _end(self, wanted: TakeOver) -> None:
         for restoring in wanted.restores:
             self._reader.remove(restoring)
+
+    # -- stores that are to be swapped in ------------------------------------------------------------------------------
+
+    def _follow(self) -> None:
+        for swap in list(self._following):
+            try:
+                self._advance(swap)
+            except Exception as error:  # noqa: BLE001 - it ends this swap, with its words
+                if not swap.ended:
+                    swap.move("failed", str(error))
+            if swap.phase in {"handed-over", "swapped", "failed"}:
+                self._following.remove(swap)
+                if swap.restoring is not None:
+                    self._reader.remove(swap.restoring)
+                if swap.phase == "failed" and swap.opened is not None:
+                    swap.opened.store.close()
+
+    def _advance(self, swap: "Swap") -> None:
+        if swap.phase == "opening":
+            swap.opened, swap.restoring = self._preparation.open_staged(swap.task, swap.store, swap.generation)
+            self._reader.add(swap.restoring)
+            swap.move("replaying")
+        restoring = swap.restoring
+        if restoring is None:
+            return
+        if swap.phase == "replaying":
+            if restoring.done:
+                swap.move("ready")
+            else:
+                swap.tell()
+        elif swap.phase == "holding" and swap.target is not None:
+            restoring.end = max(restoring.end, swap.target)
+            if restoring.position >= swap.target:
+                swap.move("handed-over")
 
     def _throttle(self, read: int, took: float) -> None:
         if self._bytes_per_second_max and read:

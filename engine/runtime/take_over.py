@@ -17,8 +17,8 @@ from confluent_kafka import TopicPartition
 from engine.changelog import partition_time
 from engine.changelog.restore import Restoring
 from engine.changelog.topics import Topics
-from engine.errors import Fatal, TaskCorrupted
-from engine.runtime.active_task import Committed, OpenStore
+from engine.errors import ConfigError, Fatal, TaskCorrupted
+from engine.runtime.active_task import ActiveTask, Committed, OpenStore
 from engine.runtime.record_queue import Place
 from engine.runtime.state_directory import StateDirectory
 from engine.runtime.task import TaskContext
@@ -170,6 +170,25 @@ class Preparation:
         wanted.restores.append(
             Restoring(wanted.task, name, changelog, wanted.partition, store, start, end, cause or NEW_OWNER)
         )
+
+    def open_staged(self, task: ActiveTask, name: str, generation: str | None) -> tuple[OpenStore, Restoring]:
+        """Open a rebuilt generation of a running task's store; raises TaskCorrupted when it cannot take over."""
+        live = task.stores[name]
+        if live.changelog is None:
+            raise ConfigError(f"store {name} has no changelog: it cannot be rebuilt")
+        path = None if generation is None else self._directory.generation_directory(task.id, name, generation)
+        if path is not None and (not path.is_dir() or generation == live.generation):
+            raise ConfigError(f"store {name}: generation {generation} is not staged beside the live one")
+        store = open_store(live.spec, path, task.context)
+        place = (live.changelog, task.partition)
+        begin, end = self._topics.begin_offsets([place])[place], self._topics.end_offsets([place])[place]
+        distrust = self._distrust(store, live.changelog, begin, end)
+        if distrust is not None:
+            store.close()
+            raise TaskCorrupted(f"generation {generation} of store {name} cannot take over: {distrust}")
+        start = begin if store.position is None else store.position
+        opened = OpenStore(live.spec, store, generation, live.changelog)
+        return opened, Restoring(task.id, name, live.changelog, task.partition, store, start, end, "operator")
 
     def _opened(self, wanted: TakeOver, spec: StoreSpec) -> tuple[str | None, Any, str | None]:
         """The store's generation, the open store, and why it is empty if it had to be made anew."""

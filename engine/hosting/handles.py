@@ -1,0 +1,188 @@
+"""The stores of an instance as the query service sees them. Implements `engine.query.ports`.
+
+Read by the service's threads while the loop runs: everything here is taken from values that the loop replaces whole.
+A task that is closing, or whose owner may be someone else by now, has no handles.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.changelog.restore import Restoring
+from engine.errors import StoreError, StoreNotReady
+from engine.runtime.active_task import ActiveTask, OpenStore
+from engine.runtime.blueprint import Blueprint
+from engine.runtime.globals import GlobalTables
+from engine.runtime.take_over import TakeOver
+from engine.runtime.tasks import Tasks
+from engine.topology.stores import StoreSpec
+
+Ends = Callable[[tuple[str, int]], int | None]
+
+
+@dataclass(frozen=True)
+class Handle:
+    """One store partition here. `opened` is None while it is not open yet, `restoring` once it was restored."""
+
+    spec: StoreSpec
+    partition: int
+    task: str
+    role: str
+    opened: OpenStore | None
+    restoring: Restoring | None
+    running: bool
+    known_end: int | None
+    moving: bool = False
+
+    @property
+    def phase(self) -> str:
+        """Where its restore stands; `done` serves."""
+        if self.running:
+            return "done"
+        if self.restoring is None:
+            return "queued"
+        return "verifying" if self.restoring.phase == "done" else self.restoring.phase
+
+    @property
+    def start(self) -> int | None:
+        """Where the last restore began."""
+        return self.restoring.start if self.restoring is not None else None
+
+    @property
+    def position(self) -> int | None:
+        """The next changelog offset to apply."""
+        if not self.running and self.restoring is not None:
+            return self.restoring.position
+        if self.opened is None:
+            return None
+        position: int | None = self.opened.store.position
+        return position
+
+    @property
+    def end(self) -> int | None:
+        """The changelog's end when last looked at."""
+        if not self.running and self.restoring is not None:
+            return self.restoring.end
+        return self.known_end
+
+    @property
+    def lag(self) -> int | None:
+        """Offsets between position and end. An active store that runs holds all that is committed: 0."""
+        if self.running:
+            return 0
+        position, end = self.position, self.end
+        return None if position is None or end is None else max(0, end - position)
+
+    @property
+    def keys_estimate(self) -> int | None:
+        """About how many keys, as the loop last measured."""
+        return self.opened.keys_estimate if self.opened is not None else None
+
+    @property
+    def bytes(self) -> int | None:
+        """Size in bytes, as the loop last measured."""
+        return self.opened.size_bytes if self.opened is not None else None
+
+    def committed(self) -> Any:
+        """The committed view of the store that is live now."""
+        if self.opened is None:
+            raise StoreNotReady(f"store {self.spec.name} of task {self.task} is not open yet: ask again")
+        try:
+            return self.opened.store.committed()
+        except StoreError as error:
+            raise StoreNotReady(f"store {self.spec.name} of task {self.task} was closed: ask again") from error
+
+
+class InstanceView:
+    """The instance that the query service speaks for."""
+
+    def __init__(
+        self,
+        instance_id: str,
+        blueprint: Blueprint,
+        tasks: Tasks,
+        global_tables: GlobalTables,
+        state: Callable[[], str],
+        status: Callable[[], Mapping[str, Any]],
+        ends: Ends,
+    ) -> None:
+        self._instance_id = instance_id
+        self._blueprint = blueprint
+        self._tasks = tasks
+        self._global_tables = global_tables
+        self._state = state
+        self._status = status
+        self._ends = ends
+        self._description = blueprint.topology.to_json(blueprint.application_id, dict(blueprint.task_counts))
+
+    @property
+    def application_id(self) -> str:
+        """The application."""
+        return self._blueprint.application_id
+
+    @property
+    def instance_id(self) -> str:
+        """The process among the application's."""
+        return self._instance_id
+
+    def state(self) -> str:
+        """The instance's state."""
+        return self._state()
+
+    def specs(self) -> Mapping[str, StoreSpec]:
+        """The stores by name."""
+        return self._blueprint.topology.stores
+
+    def is_global(self, store: str) -> bool:
+        """Whether every instance has all of it."""
+        return store in self._blueprint.topology.global_stores
+
+    def partition_count(self, store: str) -> int | None:
+        """Partitions of a store: tasks of its sub-topology."""
+        if self.is_global(store):
+            return 1
+        owner = self._blueprint.topology.sub_topology_of(store)
+        return None if owner is None else self._blueprint.task_counts.get(owner)
+
+    def topology(self) -> Mapping[str, Any]:
+        """The description with real topic names."""
+        return self._description
+
+    def status(self) -> Mapping[str, Any]:
+        """The newest status records."""
+        return self._status()
+
+    def handle(self, store: str, partition: int) -> Handle | None:
+        """The copy of one store partition here."""
+        if self.is_global(store):
+            return self._global(store)
+        owner = self._blueprint.topology.sub_topology_of(store)
+        for task in self._tasks.published:
+            if task.sub_topology == owner and task.partition == partition:
+                return self._of(task, store)
+        return None
+
+    def handles(self) -> Sequence[Handle]:
+        """Every copy here."""
+        found = [self._of(t, name) for t in self._tasks.published for name in self._blueprint.specs(t.sub_topology)]
+        found += [self._global(name) for name in self._blueprint.topology.global_stores]
+        return [h for h in found if h is not None]
+
+    def _of(self, task: ActiveTask, store: str) -> Handle | None:
+        if task.state == "closing":
+            return None
+        running = task.state == "running"
+        wanted: TakeOver | None = None if running else self._tasks.take_overs.get(task.id)
+        restores = task.restores.get(store)
+        if wanted is not None:
+            restores = next((r for r in wanted.restores if r.store_name == store), None)
+        opened = task.stores.get(store)
+        spec = self._blueprint.topology.stores[store]
+        changelog = self._blueprint.changelog(spec)
+        end = None if changelog is None else self._ends((changelog, task.partition))
+        return Handle(spec, task.partition, task.id, "active", opened, restores, running and opened is not None, end)
+
+    def _global(self, store: str) -> Handle | None:
+        opened = self._global_tables.opened.get(store)
+        spec = self._blueprint.topology.stores[store]
+        return Handle(spec, 0, "global", "global", opened, None, opened is not None, None)

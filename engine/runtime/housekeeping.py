@@ -1,0 +1,77 @@
+"""What the loop does now and then: measuring for the reports, recommitting, purging, tidying up.
+
+Last step of a turn. Owner: the loop; its thread only. Each duty has its own interval and does little at a time.
+"""
+
+import logging
+import time
+
+from engine.changelog.topics import Topics
+from engine.config import EngineConfig
+from engine.errors import StatehouseError
+from engine.runtime.blueprint import Blueprint
+from engine.runtime.state_directory import StateDirectory
+from engine.runtime.tasks import Tasks
+
+log = logging.getLogger(__name__)
+
+MEASURE_SECONDS = 0.5
+TIDY_SECONDS = 60.0
+
+
+class Housekeeping:
+    """The duties of one instance."""
+
+    def __init__(
+        self, config: EngineConfig, blueprint: Blueprint, tasks: Tasks, topics: Topics, directory: StateDirectory
+    ) -> None:
+        self._config = config
+        self._blueprint = blueprint
+        self._tasks = tasks
+        self._topics = topics
+        self._directory = directory
+        now = time.monotonic()
+        self._measured_at = 0.0
+        self._recommitted_at = self._purged_at = self._tidied_at = now
+        self._purged: dict[tuple[str, int], int] = {}
+
+    def turn(self) -> None:
+        """Do what is due."""
+        now = time.monotonic()
+        if now - self._measured_at >= MEASURE_SECONDS:
+            self._measured_at = now
+            for task in self._tasks.running():
+                task.measure()
+        if now - self._recommitted_at >= self._config.recommit_interval_ms / 1000:
+            self._recommitted_at = now
+            # The broker forgets offsets of topics that no member subscribes to, however alive the group is.
+            for task in self._tasks.running():
+                task.dirty = True
+        if now - self._purged_at >= self._config.repartition_purge_interval_ms / 1000:
+            self._purged_at = now
+            self._purge()
+        if now - self._tidied_at >= TIDY_SECONDS:
+            self._tidied_at = now
+            self._tidy()
+
+    def _purge(self) -> None:
+        """Delete repartition records below the committed offsets: nobody reads them again."""
+        if not self._blueprint.repartitions:
+            return
+        found = {
+            place: committed.offset
+            for task in self._tasks.running()
+            for place, committed in task.committed.items()
+            if place[0] in self._blueprint.repartitions and committed.offset > self._purged.get(place, 0)
+        }
+        try:
+            self._topics.delete_before(found)
+        except StatehouseError as error:
+            log.warning("repartition topics are purged later: %s", error)
+        else:
+            self._purged.update(found)
+
+    def _tidy(self) -> None:
+        removed = self._directory.remove_unowned(self._tasks.by_id, self._config.state_cleanup_delay_ms)
+        if removed:
+            log.info("removed the state of tasks that other instances have: %s", ", ".join(removed))

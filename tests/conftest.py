@@ -54,12 +54,15 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(SCRATCH, ignore_errors=True)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Mark tests by the fixtures they use, and leave out those whose part is missing here."""
     for item in items:
         for fixture, marker in stack.FIXTURES.items():
             if fixture in getattr(item, "fixturenames", ()) and not item.get_closest_marker(marker):
                 item.add_marker(marker)
+    # -m and -k choose here, by these marks; only what is left after them is looked for.
+    yield
     for marker, lacks in stack.LACKS.items():
         marked = [item for item in items if item.get_closest_marker(marker)]
         reason = lacks() if marked else None

@@ -65,7 +65,7 @@ def _kafka_lacks() -> str | None:
         java()
         missing = jars.missing("kafka")
         if missing:
-            print(f"fetching {len(missing)} Kafka libraries, once", file=sys.stderr)  # noqa: T201
+            print(f"fetching {len(missing)} Kafka libraries, once", file=sys.stderr)
             jars.fetch(missing)
     except StartFailure as failure:
         return str(failure).partition(". ")[0]

@@ -26,7 +26,7 @@ def application(request: HttpRequest, app: str) -> HttpResponse:
     context = {
         "it": seen,
         "level": verdicts.level(seen["verdict"]),
-        "word": verdicts.words(seen["verdict"]),
+        "word": verdicts.application_word(seen["verdict"]),
         "verdicts": verdicts.lines(seen["problems"])
         + _pressure(seen["instances"])
         + _disagreement(seen["topology_hashes"]),

@@ -169,7 +169,7 @@ def form(asked: query.Query, seen: dict[str, Any]) -> dict[str, Any]:
         "limits": query.LIMITS,
         "limit": asked.written.get("limit", str(query.LIMIT)),
         "partition": asked.written.get("partition", ""),
-        "partitions": [each[0] for each in seen["strip"]["cells"]],
+        "has_options": bool(asked.written.keys() & {"partition", "reverse", "limit", *query.OVERRIDES}),
         "reverse": bool(asked.written.get("reverse")),
     }
 

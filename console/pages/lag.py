@@ -39,7 +39,7 @@ def lag_of(request: HttpRequest, app: str) -> HttpResponse:
         "it": seen,
         "verdicts": verdicts.lines([each for each in seen["problems"] if each["page"] == "lag"]),
         "level": verdicts.level(seen["verdict"]),
-        "word": verdicts.words(seen["verdict"]),
+        "word": verdicts.application_word(seen["verdict"]),
         "inputs": [_row(each) for each in inputs],
         "stores": [_row(each) for each in stores if each["role"] == "active"],
         "standbys": [_row(each) for each in stores if each["role"] != "active"],

@@ -58,7 +58,7 @@ def card(application: dict[str, Any], palette: dict[str, int]) -> dict[str, Any]
         "href": links.to("application", name),
         "lag_href": links.to("lag-of", name),
         "level": verdicts.level(application["verdict"]),
-        "word": verdicts.words(application["verdict"]),
+        "word": verdicts.application_word(application["verdict"]),
         "words": application["verdict"]["reason"],
         "owners": owners,
         "counts": counts,

@@ -49,20 +49,21 @@ def page(
         "at": seen.get("at"),
         "observer": observer,
         "role": policy.role_of(request.user),
-        "applications": [] if live else rail(),
+        "applications": rail(seen),
     }
     return render(request, template, shared | context, status=status)
 
 
-def rail() -> list[dict[str, Any]]:
+def rail(seen: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the applications for the rail and the switcher: id, level and the reason in words."""
+    known = seen if "applications" in seen else snapshot.overview()
     return [
         {
             "id": each["id"],
             "level": verdicts.level(each["verdict"]),
             "words": each["verdict"]["reason"] or each["verdict"]["status"],
         }
-        for each in snapshot.overview()["applications"]
+        for each in known["applications"]
     ]
 
 

@@ -26,6 +26,11 @@ def words(verdict: dict[str, Any] | str | None) -> str:
     return WORDS.get(status or "", "measuring")
 
 
+def application_word(verdict: dict[str, Any]) -> str:
+    """Return the word for a whole application: one lost instance has not stopped it."""
+    return "in trouble" if level(verdict) == "bad" else words(verdict)
+
+
 def lines(problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the notes of ``snapshot.overview()["problems"]``, each with a link to where it can be understood."""
     return [{"level": level(each["status"]), "words": each["words"]} | _target(each) for each in problems]

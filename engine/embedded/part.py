@@ -11,7 +11,7 @@ class Kind(Enum):
     """What the end of a part's process means."""
 
     SERVICE = auto()  # must run as long as `up` does: its end is a fault, it is started again
-    STEP = auto()  # must end with 0 before the parts that come after it start
+    STEP = auto()  # must end with 0 before the parts that come after it start; may be run again
     TASK = auto()  # runs beside the others until it ends with 0; another end is a fault, it is started again
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from engine.embedded.jars import Progress
-from engine.embedded.part import Kind
 from engine.embedded.stack import USER, Stack
 from engine.embedded.supervised import State, Supervised
 
@@ -35,7 +34,7 @@ class Screen:
             self._part(one, "up" if one.part.ready else "runs", seconds, again)
         elif one.state is State.DONE:
             self._part(one, "done", seconds)
-        elif one.state is State.BACKING_OFF and one.part.kind is not Kind.STEP:
+        elif one.state is State.BACKING_OFF:
             self.say(
                 f"  {one.name:<20} {_end(one.exit_code)}; starting it again in {one.back_off_seconds:.0f} s "
                 f"(log: {one.part.command.log})"

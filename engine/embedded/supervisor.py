@@ -4,13 +4,14 @@ One thread, one loop. It never ends because a part does; before all parts have s
 :class:`StartFailure` instead. However this process dies, the launchers (``child.py``) end the parts.
 """
 
+import re
 import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from engine.embedded.failure import StartFailure
-from engine.embedded.part import Kind, Part, waves
+from engine.embedded.part import Part, waves
 from engine.embedded.supervised import State, Supervised
 
 TICK_SECONDS = 0.05
@@ -19,6 +20,8 @@ FALSE_STARTS_MAX = 3
 PROBES_AT_ONCE = 8
 # Beyond a part's own stop time: the launcher's and ours to notice.
 STOP_MARGIN_SECONDS = 2.0
+# "%4|1795457105.196|GETPID|rdkafka#producer-1| …": the client's own log, printed in parallel to the program's last words.
+LIBRDKAFKA_LINE = re.compile(r"%\d\|")
 
 
 class Supervisor:
@@ -89,7 +92,7 @@ def _check_start(one: Supervised) -> None:
     if one.serving_at:
         return
     part = one.part
-    if one.state is State.BACKING_OFF and (part.kind is Kind.STEP or one.restarts + 1 >= FALSE_STARTS_MAX):
+    if one.state is State.BACKING_OFF and one.restarts + 1 >= FALSE_STARTS_MAX:
         raise StartFailure(f"{part.name} did not start: {_last_line(part)}. {_remedy(part)}")
     if one.state is State.STARTING and time.monotonic() - one.started_at > part.start_seconds:
         raise StartFailure(f"{part.name} did not answer within {part.start_seconds:.0f} s. {_remedy(part)}")
@@ -101,7 +104,7 @@ def _last_line(part: Part) -> str:
         lines = part.command.log.read_bytes()[-4096:].decode(errors="replace").split("\n")
     except OSError:
         lines = []
-    said = [line.strip() for line in lines if line.strip()]
+    said = [line.strip() for line in lines if line.strip() and not LIBRDKAFKA_LINE.match(line)]
     return said[-1].rstrip(".") if said else "it ended without a word"
 
 

@@ -135,14 +135,27 @@ def test_a_part_that_ignores_sigterm_is_killed_after_its_time(python, supervise,
     assert alive([pid]) == []
 
 
+@pytest.mark.usefixtures("short_back_off")
 def test_a_step_that_fails_is_told_with_its_last_words(python, supervise, tmp_path):
-    step = python("database", "import sys; sys.exit('the disk is on fire.')", Kind.STEP, remedy="Put it out.")
+    code = (
+        "import os, sys; print('the disk is on fire.'); print('%4|1.5|GETPID|rdkafka#producer-1| noise'); sys.exit(1)"
+    )
+    step = python("database", code, Kind.STEP, remedy="Put it out.")
     with pytest.raises(StartFailure) as failure:
         supervise([step]).start()
     log = tmp_path / "database.log"
     assert str(failure.value) == (
         f"database did not start: the disk is on fire. Put it out. The whole story is in {log}."
     )
+
+
+@pytest.mark.usefixtures("short_back_off")
+def test_a_step_that_fails_once_is_run_again(python, noting, notes, supervise, tmp_path):
+    mark = str(tmp_path / "mark")
+    code = f"import os, sys; tried = os.path.exists({mark!r}); open({mark!r}, 'w').close(); sys.exit(not tried)"
+    supervisor = supervise([python("step", code, Kind.STEP), noting("a", after=("step",))])
+    assert supervisor.start()
+    assert notes.read_text() == "start a\n"
 
 
 @pytest.mark.usefixtures("short_back_off")

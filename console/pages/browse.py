@@ -14,7 +14,9 @@ from django.urls import reverse
 
 from console.access.policy import requires
 from console.browse import entries
-from console.pages import copy_as, query, shell, store, tree
+from console.browse.display import display
+from console.pages import copy_as, query, shell, tree
+from console.pages import store as stores
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -25,18 +27,18 @@ CELL_CHARACTERS_MAX = 400
 @requires("browse")
 def browse(request: HttpRequest, app: str, store: str) -> HttpResponse:
     """Draw the query form and its answer. A live update leaves both alone: it must not run the query again."""
-    seen = store_of(app, store)
+    seen = stores.find(app, store)
     asked = query.read(request.GET, seen["kind"])
     context: dict[str, Any] = {"asked": asked, "form": form(asked, seen), "ticking": shell.is_tick(request)}
     if not context["ticking"]:
         context |= answer(request, asked, seen)
-    return store_page(request, "pages/store_browse.html", seen, context)
+    return stores.page(request, "pages/store_browse.html", seen, context, tab="browse")
 
 
 @requires("browse")
 def entry(request: HttpRequest, app: str, store: str) -> HttpResponse:
     """Draw one entry in full, read again now."""
-    seen = store_of(app, store)
+    seen = stores.find(app, store)
     # Sessions that overlap the one asked for come along: the right one is picked by its start.
     asked = query.read(request.GET.dict() | {"by": "key", "limit": "20"}, seen["kind"])
     context = {"asked": asked} | answer(request, asked, seen)
@@ -99,7 +101,7 @@ def row(
     address = query.address_of(found, asked.written, seen["key_serde"])
     owner = next((each["instance"] for each in answered if each["partition"] == found["partition"]), None)
     return found | {
-        "key_shown": entries.display(found["key"], CELL_CHARACTERS_MAX),
+        "key_shown": display(found["key"], CELL_CHARACTERS_MAX),
         "value_shown": shown(found["value"]),
         "undecodable": found["value"].get("undecodable") if isinstance(found["value"], dict) else None,
         "owner": owner,
@@ -111,7 +113,7 @@ def shown(value: Any) -> dict[str, Any]:
     """Return a value as a cell shows it: whole numbers grouped, so that large ones can be read and compared."""
     if isinstance(value, int) and not isinstance(value, bool):
         return {"text": f"{value:,}", "cut": False, "number": True}
-    return entries.display(value, CELL_CHARACTERS_MAX)
+    return {**display(value, CELL_CHARACTERS_MAX)}
 
 
 def sources(answered: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -185,7 +187,3 @@ _TEXTS: dict[str, dict[str, str]] = {
     "session_to": {"label": "to (UTC)", "hint": ""},
     "as_of": {"label": "As of (UTC)", "hint": "what was valid then"},
 }
-store_of, store_page = (
-    store.find,
-    lambda request, template, seen, context: store.page(request, template, seen, context, tab="browse"),
-)

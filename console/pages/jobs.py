@@ -57,7 +57,7 @@ def job(request: HttpRequest, job: UUID) -> HttpResponse:
 def cancel(request: HttpRequest, job: UUID) -> HttpResponse:
     """Cancel a job; what it was already past is said on its page."""
     try:
-        commands.cancel(request.user, str(job), via="page", address=address_of(request))
+        commands.cancel(shell.user_of(request), str(job), via="page", address=address_of(request))
     except commands.Refused as error:
         messages.error(request, error.words)
     return redirect("job", job=job)

@@ -19,7 +19,8 @@ from console.access.audit import address_of
 from console.access.policy import requires
 from console.jobs import commands
 from console.limits import WHY_CHARACTERS_MAX
-from console.pages import hues, shell, store, strips
+from console.pages import hues, shell, strips
+from console.pages import store as stores
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -47,7 +48,7 @@ def new_job(request: HttpRequest, app: str, store: str, kind: str) -> HttpRespon
     if kind not in KINDS:
         raise Http404(f"There is no action {kind!r}.")
     policy.demand(request.user, kind, app, store)
-    seen = store_of(app, store)
+    seen = stores.find(app, store)
     if request.method == "POST":
         return _apply(request, seen, kind)
     return _draw(
@@ -87,7 +88,7 @@ def _apply(request: HttpRequest, seen: dict[str, Any], kind: str) -> HttpRespons
         )
     try:
         job = commands.create(
-            request.user,
+            shell.user_of(request),
             kind=kind,
             application=app,
             store=name,
@@ -140,6 +141,3 @@ def _draw(
         except commands.Refused as error:
             context["problem"] = error.words
     return shell.page(request, "pages/new_job.html", seen, context, section="stores", app=app)
-
-
-store_of = store.find

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.http import Http404
 from django.shortcuts import render
@@ -12,9 +12,15 @@ from console.observe import snapshot
 from console.pages import verdicts
 
 if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractUser
     from django.http import HttpRequest, HttpResponse
 
 LIVE_HEADER = "X-Statehouse-Live"
+
+
+def user_of(request: HttpRequest) -> AbstractUser:
+    """Return the signed-in user; views without one are not reached (LoginRequiredMiddleware)."""
+    return cast("AbstractUser", request.user)
 
 
 def is_tick(request: HttpRequest) -> bool:

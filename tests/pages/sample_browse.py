@@ -108,8 +108,4 @@ def install(module: Callable[..., None], scene: dict[str, Any]) -> None:
             }
         return {"entries": rows[first : first + limit], "cursor": cursor, "sources": sources, "served_by": "engine-1"}
 
-    def display(value: Any, limit: int = 20_480) -> dict[str, Any]:
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        return {"text": text[:limit], "cut": len(text) > limit, "kind": type(value).__name__}
-
-    module("console.browse", "entries", page=page, display=display, Unavailable=Unavailable)
+    module("console.browse", "entries", page=page, Unavailable=Unavailable)

@@ -78,6 +78,7 @@ def test_more_adds_the_next_page(signed_in: Any, site: Site) -> None:
 def test_a_failed_query_keeps_the_last_result_and_says_why(signed_in: Any, site: Site) -> None:
     signed_in.goto(site.url + STORE)
     ask(signed_in, "key", key="UA")
+    signed_in.click(".options summary")
     signed_in.select_option("[name=key_format]", "int64")
     ask(signed_in, "key", key="UA")
     assert "This query can" in signed_in.inner_text("[data-live=outcome]")

@@ -2,6 +2,15 @@
 
 from typing import Any
 
+from tests.conformance.vectors import (  # noqa: F401 - they register their sections
+    aggregates,
+    partitioner,
+    stores,
+    stream_joins,
+    suppression,
+    table_joins,
+    windows,
+)
 from tests.conformance.vectors.sections import SECTIONS
 
 

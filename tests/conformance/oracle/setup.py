@@ -23,6 +23,8 @@ class Setup:
     rows: Callable[[Any], Iterable[Any]] | None = None
     keys_are_json: bool = False
     names_topics: bool = False
+    # Changelogs of buffers that log at a commit: in one batch they hold the last state of each key only.
+    logs_at_commit: frozenset[str] = frozenset()
 
 
 Build = Callable[[StreamsBuilder, dict[str, Any]], Setup]

@@ -28,7 +28,9 @@ def split(builder: StreamsBuilder, _params: dict[str, Any]) -> Setup:
     def begins(letter: str) -> Any:
         return lambda _, value: value is not None and value.startswith(letter)
 
-    branches = builder.stream("in", TEXT).split().branch(begins("a"), "a").branch(begins("b"), "b").default_branch("rest")
+    branches = (
+        builder.stream("in", TEXT).split().branch(begins("a"), "a").branch(begins("b"), "b").default_branch("rest")
+    )
     for name, topic in (("a", "out-a"), ("b", "out-b"), ("rest", "out-default")):
         branches[name].to(topic, OUT)
     return Setup(names_topics=True)

@@ -197,7 +197,5 @@ VERSIONED: dict[str, Call] = {
 
 @op("versioned-store", params="history_ms segment_ms")
 def versioned(builder: StreamsBuilder, params: dict[str, Any]) -> Setup:
-    supplier = Stores.persistent_versioned(
-        "store", params["history_ms"], segment_interval_ms=params.get("segment_ms")
-    )
+    supplier = Stores.persistent_versioned("store", params["history_ms"], segment_interval_ms=params.get("segment_ms"))
     return _run(builder, supplier, VERSIONED, None)

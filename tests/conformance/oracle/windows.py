@@ -1,6 +1,7 @@
 """Ops that fold within windows, cogroups, and suppression."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from engine import serdes
@@ -26,6 +27,7 @@ from tests.conformance.oracle.setup import (
     zero,
 )
 
+BUFFER = frozenset({"suppress-store-changelog"})
 SIZES = "size_ms advance_ms diff_ms gap_ms grace_ms"
 
 
@@ -110,7 +112,7 @@ def suppress_close(builder: StreamsBuilder, params: dict[str, Any]) -> Setup:
     windowed = builder.stream("in", TEXT).group_by_key().windowed_by(windows_of(kind, params))
     counts = windowed.count(_materialized(params, serdes.int64))
     write_windows(counts.suppress(Suppressed.until_window_closes(BufferConfig.unbounded()).with_name("suppress")))
-    return _setup(kind)
+    return replace(_setup(kind), logs_at_commit=BUFFER)
 
 
 @op("suppress-limit", params="limit_ms max_records count")
@@ -126,4 +128,4 @@ def suppress_limit(builder: StreamsBuilder, params: dict[str, Any]) -> Setup:
         table = builder.table("in", TEXT, Materialized("store"))
     limit = Suppressed.until_time_limit(limit_ms=params["limit_ms"], buffer=buffer, name="suppress")
     write_texts(table.suppress(limit))
-    return Setup("store", key_value_rows)
+    return Setup("store", key_value_rows, logs_at_commit=BUFFER)

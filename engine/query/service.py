@@ -116,6 +116,8 @@ class QueryService:
             ready()
 
     async def _serve(self, ready: Callable[[], None]) -> None:
+        # A line a request is slow, and would put the readers' keys into a log; other logging set-ups switch it on.
+        logging.getLogger("uvicorn.access").disabled = True
         forwarder = Forwarder(self._instance.instance_id, self._token)
         threads = ThreadPoolExecutor(limits.READER_THREADS, thread_name_prefix="query-reader")
         try:

@@ -71,7 +71,7 @@ class VersionedView(KeyValueView):
 
     def as_of(self, key: bytes, timestamp_ms: int) -> CommittedRow | None:
         """See View."""
-        row: CommittedRow | None = self._committed.as_of(key, timestamp_ms)
+        row: CommittedRow | None = self._committed.get(key, timestamp_ms)
         return row
 
 

@@ -1,0 +1,214 @@
+"""`manage.py store`: read a running application's stores from the command line, as tables or as JSON."""
+
+import json
+import os
+import sys
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+from django.core.management.base import BaseCommand, CommandError
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from engine.query import questions
+from engine.query.client import QueryClient, Retry
+from engine.query.finding import Target, find_target
+from engine.query.questions import Call
+from engine.query.results import Page, QueryError
+from engine.query.terminal import entry_json, entry_row, failures
+
+_HELP = """Read a store: get, range, prefix, window, session, as-of, count, export.
+Finds the engine of `manage.py up` by itself (--data-dir); elsewhere give --address and --token-file."""
+
+
+class Command(BaseCommand):
+    """Reads stores over the engine's query service."""
+
+    help = _HELP
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the sub-commands."""
+        actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+        get = _action(actions, "get", "the entry of a key")
+        get.add_argument("key")
+        between = _action(actions, "range", "keys from FROM to TO, both inclusive; all without them")
+        between.add_argument("from_key", nargs="?", metavar="FROM")
+        between.add_argument("to_key", nargs="?", metavar="TO")
+        prefix = _action(actions, "prefix", "keys that begin with PREFIX")
+        prefix.add_argument("prefix")
+        for name, what in (("window", "windows that start"), ("session", "sessions that overlap")):
+            timed = _action(actions, name, f"{what} from --from-ms to --to-ms")
+            timed.add_argument("key", nargs="?")
+            timed.add_argument("--from-ms", type=int)
+            timed.add_argument("--to-ms", type=int)
+        as_of = _action(actions, "as-of", "the version of a key that was valid at a time")
+        as_of.add_argument("key")
+        as_of.add_argument("time_ms", type=int)
+        _action(actions, "count", "about how many keys")
+        export = _action(actions, "export", "every entry as JSON Lines, on standard output or in --out")
+        export.add_argument("--out", type=Path)
+        for each in (between, prefix, actions.choices["window"], actions.choices["session"], export):
+            each.add_argument("--reverse", action="store_true")
+            each.add_argument("--partition", type=int)
+        for each in (between, prefix, actions.choices["window"], actions.choices["session"]):
+            each.add_argument("--limit", type=int, default=100, help="at most so many entries (0: all)")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Ask and show."""
+        try:
+            target = find_target(
+                options["store"],
+                application=options["application"],
+                addresses=options["address"],
+                token_file=options["token_file"],
+                data_dir=_data_dir(options),
+            )
+            with QueryClient(target.addresses, target.token, retry=Retry(total_ms=options["wait_ms"])) as client:
+                self._answer(client, target, options)
+        except QueryError as error:
+            raise CommandError(f"{error}") from error
+        except LookupError as error:
+            raise CommandError(str(error.args[0])) from error
+        except BrokenPipeError:
+            # `manage.py store export … | head`: the reader has what it wanted.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    def _answer(self, client: QueryClient, target: Target, options: dict[str, Any]) -> None:
+        store, action = options["store"], options["action"]
+        if action == "count":
+            self._count(client, store, as_json=options["json"], max_lag=options["max_lag"])
+        elif action == "export":
+            self._export(client, store, options)
+        else:
+            call = _question(store, options)
+            limit = options.get("limit", 0)
+            rows, failed = self._collect(client, call, limit)
+            self._show(rows, as_json=options["json"], title=f"{target.application or ''} {store}".strip())
+            if failed:
+                raise CommandError("incomplete: " + "; ".join(failed))
+            if not rows and action in {"get", "as-of"}:
+                raise CommandError(f"no entry of {options['key']!r} in {store}", returncode=3)
+
+    def _collect(self, client: QueryClient, call: Call[Page], limit: int) -> tuple[list[dict[str, Any]], list[str]]:
+        rows: list[dict[str, Any]] = []
+        failed: list[str] = []
+        for page in client.pages(call):
+            rows += [entry_json(entry) for entry in page.entries]
+            failed += failures(page)
+            if limit and len(rows) >= limit:
+                break
+        return rows[: limit or None], failed
+
+    def _show(self, rows: list[dict[str, Any]], *, as_json: bool, title: str) -> None:
+        if as_json:
+            self.stdout.write(json.dumps(rows, ensure_ascii=False, indent=2))
+            return
+        table = Table(title=title, title_justify="left")
+        for name in ("key", "value", "time"):
+            table.add_column(name, overflow="fold")
+        for name in ("partition", "bytes"):
+            table.add_column(name, justify="right")
+        for row in rows:
+            # Stored text is not markup, whatever brackets it has.
+            table.add_row(*(escape(cell) for cell in entry_row(row)))
+        console = Console()
+        with console.capture() as captured:
+            console.print(table)
+        self.stdout.write(captured.get(), ending="")
+        self.stdout.write(f"{len(rows)} {'entry' if len(rows) == 1 else 'entries'}")
+
+    def _count(self, client: QueryClient, store: str, *, as_json: bool, max_lag: int | None) -> None:
+        counted = client.count(store, max_lag=max_lag)
+        if as_json:
+            self.stdout.write(json.dumps({"approximate": counted.approximate, "complete": counted.complete}))
+        else:
+            shown = "unknown" if counted.approximate is None else f"about {counted.approximate:,}"
+            self.stdout.write(f"{shown}{'' if counted.complete else ' (some partitions did not answer)'}")
+        if not counted.complete:
+            raise CommandError("incomplete: " + "; ".join(str(s.error or "no estimate") for s in counted.sources))
+
+    def _export(self, client: QueryClient, store: str, options: dict[str, Any]) -> None:
+        call = questions.entries(store, limit=1_000, **_common(options))
+        out = options["out"]
+        count = 0
+        with out.open("w", encoding="utf-8") if out else _Standard(self.stdout) as file:
+            for entry in _complete(client, call):
+                file.write(json.dumps(entry, ensure_ascii=False, separators=(",", ":")) + "\n")
+                count += 1
+        self.stderr.write(f"{count:,} entries exported")
+
+
+class _Standard:
+    """Django's output as a file that is not closed."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.flush()
+
+    def write(self, text: str) -> None:
+        """Write without a further line end."""
+        self._stream.write(text, ending="")
+
+
+def _action(actions: Any, name: str, what: str) -> ArgumentParser:
+    parser: ArgumentParser = actions.add_parser(name, help=what, description=what)
+    parser.add_argument("store")
+    parser.add_argument("--application", help="which application, where several run (default: the one with this store)")
+    parser.add_argument(
+        "--address", action="append", help="http://host:port of an instance; may be given several times"
+    )
+    parser.add_argument("--token-file", type=Path, help="the engine's token (default: $ENGINE_TOKEN_FILE)")
+    parser.add_argument("--data-dir", type=Path, help="the data directory of `manage.py up`")
+    parser.add_argument("--json", action="store_true", help="JSON instead of a table")
+    parser.add_argument("--max-lag", type=int, help="accept copies that are so many records behind")
+    parser.add_argument("--key-format", help="read keys in this format instead of the store's")
+    parser.add_argument("--value-format", help="show values in this format instead of the store's")
+    parser.add_argument(
+        "--wait-ms", type=int, default=10_000, help="how long to retry while a partition moves or restores"
+    )
+    return parser
+
+
+def _common(options: dict[str, Any]) -> dict[str, Any]:
+    names = ("max_lag", "key_format", "value_format", "reverse", "partition")
+    return {name: options[name] for name in names if options.get(name) is not None}
+
+
+def _question(store: str, options: dict[str, Any]) -> Call[Page]:
+    common = _common(options)
+    limit = options.get("limit")
+    if limit is not None:
+        common["limit"] = min(limit or 1_000, 1_000)
+    match options["action"]:
+        case "get":
+            return questions.entries(store, key=options["key"], **common)
+        case "as-of":
+            return questions.entries(store, key=options["key"], as_of=options["time_ms"], **common)
+        case "range":
+            return questions.between(store, options["from_key"], options["to_key"], **common)
+        case "prefix":
+            return questions.entries(store, prefix=options["prefix"], **common)
+        case "window":
+            return questions.windows(store, options["key"], options["from_ms"], options["to_ms"], **common)
+        case _:
+            return questions.sessions(store, options["key"], options["from_ms"], options["to_ms"], **common)
+
+
+def _complete(client: QueryClient, call: Call[Page]) -> Iterator[dict[str, Any]]:
+    for page in client.pages(call):
+        questions.check_complete(page, skip_failures=False)
+        yield from (entry_json(entry) for entry in page.entries)
+
+
+def _data_dir(options: dict[str, Any]) -> Path | None:
+    given = options["data_dir"] or os.environ.get("STATEHOUSE_DATA_DIR")
+    return Path(given) if given else None

@@ -127,7 +127,7 @@ class _Record:
             self._create(previous + 1)
         if not left_exists:
             start = time - difference
-            if previous is not None and start <= previous:
+            if left is not None and previous is not None and start <= previous:
                 self._update(start, (left[0], time), exists=False)
             else:
                 self._create(start)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from itertools import accumulate, islice
-from typing import Any
+from typing import Any, cast
 
 from engine.operators.aggregates import latest_times
 from engine.operators.changes import Changes, HeldBack, changes_of
@@ -62,13 +62,22 @@ class TimeWindowedAggregateProcessor(Processor):
         size = windows.size_ms
         if not windows.tumbling or None in raws or min(times) < 0:
             return False
-        rows = self._on_time(times)
+        observed = max(self.observed, *times)
+        rows = self._on_time(times, observed)
         if rows is not None:
             batch, raws = batch.take(rows), [raws[row] for row in rows]
-            times = batch.timestamps
+        kept = batch.timestamps
+        oldest = min(kept, default=observed)
+        if oldest - oldest % size < self.store.oldest_visible():
+            # A new operator over an old store: what is put there, nobody may see again.
+            return False
+        self.observed = observed
+        if len(kept) < len(times):
+            self.context.dropped(len(times) - len(kept), "expired window")
+        times = kept
         cells: list[Cell] = list(zip(raws, [time - time % size for time in times], strict=True))
         counts = Counter(cells)
-        latest = latest_times(cells, times)  # type: ignore[type-var]
+        latest: dict[Any, int] = latest_times(cast("list[Any]", cells), times)
         # In the order of each window's last record, which is the order in which the commit emits them.
         touched = list(dict.fromkeys(reversed(cells)))
         touched.reverse()
@@ -92,23 +101,19 @@ class TimeWindowedAggregateProcessor(Processor):
         changes.add_many(batch, touched, list(map(Windowed._make, bounds)), values, olds, stamps)
         return True
 
-    def _on_time(self, times: list[int]) -> list[int] | None:
-        """Move stream time over the records; returns the rows that are on time, None for all, and counts the others."""
-        size, grace, before = self.windows.size_ms, self.windows.grace_ms, self.observed
-        self.observed = max(before, *times)
+    def _on_time(self, times: list[int], observed: int) -> list[int] | None:
+        """The rows that are on time when they come, None for all; `observed` is stream time after the last."""
+        size, grace = self.windows.size_ms, self.windows.grace_ms
         oldest = min(times)
-        if oldest - oldest % size + size > self.observed - grace:
+        if oldest - oldest % size + size > observed - grace:
             # Even the oldest is welcome after the newest.
             return None
-        seen = islice(accumulate(times, max, initial=before), 1, None)
-        rows = [
+        seen = islice(accumulate(times, max, initial=self.observed), 1, None)
+        return [
             row
             for row, (time, newest) in enumerate(zip(times, seen, strict=True))
             if time - time % size + size > newest - grace
         ]
-        if len(rows) < len(times):
-            self.context.dropped(len(times) - len(rows), "expired window")
-        return rows
 
     def _aggregate(self, batch: Batch, raws: list[Any]) -> None:
         """Aggregate record by record; reads and writes of the store still go together."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from engine.errors import TopologyError
 from engine.operators.context import NodeContext
+from engine.topology.suppressed import SuppressedView
 from engine.topology.views import FilterView, JoinView, MapView, StoreView, TableView
 
 # (value, timestamp in ms) of a row, or None where the table has none.
@@ -101,11 +102,17 @@ class _JoinedRows(Rows):
 
 def open_view(view: TableView, context: NodeContext) -> Rows:
     """Bind a view to the task's stores."""
+    from engine.operators import window_rows  # noqa: PLC0415 - it is built on this module
+
     if isinstance(view, StoreView):
         store = context.store(view.store)
+        if store.spec.kind in {"window", "session"}:
+            return window_rows.WindowRows(store)
         return _VersionedRows(store) if view.versioned else _StoreRows(store)
     if isinstance(view, FilterView | MapView):
         return _DerivedRows(open_view(view.parent, context), view)
+    if isinstance(view, SuppressedView):
+        return window_rows.open_suppressed(view, context)
     if isinstance(view, JoinView):
         return _JoinedRows(open_view(view.left, context), open_view(view.right, context), view)
     raise TopologyError(f"nothing reads a table through {type(view).__name__}")

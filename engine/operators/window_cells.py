@@ -26,13 +26,15 @@ class WindowCells:
     """A write-behind view of a window store for the length of one `process` call.
 
     A window that can still change is visible in its store (retention is at least size plus grace), so what this view
-    remembers is what the store would answer. A store without caching logs every put: there, a second put of a cell first
-    writes what is pending.
+    remembers is what the store would answer. Only a new operator over an old store can write windows that nobody sees
+    any more: those are not remembered. A store without caching logs every put: there, a second put of a cell first writes
+    what is pending.
     """
 
     def __init__(self, store: Any) -> None:
         self._store = store
         self._one_put_each = not store.spec.caching
+        self._oldest = store.oldest_visible()
         self._known: dict[Cell, Any] = {}
         self._pending: dict[Cell, Any] = {}
 
@@ -51,7 +53,7 @@ class WindowCells:
     def put(self, cell: Cell, value: Any, timestamp: int) -> None:
         """Set the cell's value and timestamp."""
         self._change(cell, (value, timestamp))
-        self._known[cell] = (value, timestamp)
+        self._known[cell] = (value, timestamp) if cell[1] >= self._oldest else None
 
     def delete(self, cell: Cell, now: int) -> None:
         """Remove the cell; `now` is the time of the record that does it, which the changelog shows."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from engine.errors import ConfigError, TopologyError
 from engine.names import check_name
@@ -83,15 +83,19 @@ class BufferConfig:
         return replace(self, logging=False, topic_config={})
 
 
+# Within `Suppressed` the plain name is its attribute.
+_Buffer = BufferConfig
+
+
 @dataclass(frozen=True)
 class Suppressed:
     """How long a table's updates wait. `wait_ms` None waits until each update's window has closed."""
 
     wait_ms: int | None
-    buffer: BufferConfig
+    buffer: _Buffer
     name: str | None = None
 
-    BufferConfig: ClassVar[type[BufferConfig]] = BufferConfig
+    BufferConfig: ClassVar[type[_Buffer]] = BufferConfig
 
     def __post_init__(self) -> None:
         """Refuse names that no topic can have, and final results that could be sent early."""
@@ -110,7 +114,7 @@ class Suppressed:
     def until_time_limit(
         cls,
         limit: float | timedelta | None = None,
-        buffer: BufferConfig | None = None,
+        buffer: _Buffer | None = None,
         name: str | None = None,
         **durations: float | timedelta,
     ) -> Suppressed:
@@ -122,7 +126,7 @@ class Suppressed:
         return cls(wait_ms, buffer or BufferConfig.unbounded(), name)
 
     @classmethod
-    def until_window_closes(cls, buffer: BufferConfig | None = None, name: str | None = None) -> Suppressed:
+    def until_window_closes(cls, buffer: _Buffer | None = None, name: str | None = None) -> Suppressed:
         """Send one result a window, when it has closed: its end and its grace have passed in stream time."""
         return cls(None, buffer or BufferConfig.unbounded(), name)
 
@@ -137,6 +141,7 @@ class SuppressedView(TableView):
 
     parent: TableView
     buffer: str
+    value_serde: Any
 
     @property
     def stores(self) -> tuple[str, ...]:
@@ -198,7 +203,7 @@ def suppress(table: Table, suppressed: Suppressed) -> Table:
         table.key_serde,
         table.value_serde,
         parents=(table,),
-        view=lambda: SuppressedView(table.view(), spec.name),
+        view=lambda: SuppressedView(table.view(), spec.name, table.value_serde),
     )
 
 

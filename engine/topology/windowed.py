@@ -51,8 +51,13 @@ class _Windowed:
         self.windows = windows
         self.emit = emit
 
-    def emit_strategy(self, strategy: EmitStrategy) -> Self:
-        """Emit at each update (the default), or once per window, when it has closed: `EmitStrategy.on_window_close`."""
+    def emit_strategy(self, strategy: EmitStrategy | str) -> Self:
+        """Emit at each update (the default), or once per window, when it has closed: `EmitStrategy.on_window_close`.
+
+        The strategy's name does as well: `"on_window_close"`.
+        """
+        if isinstance(strategy, str) and strategy in EmitStrategy.__members__:
+            strategy = EmitStrategy[strategy]
         if not isinstance(strategy, EmitStrategy):
             raise TopologyError(f"emit_strategy takes an EmitStrategy, not {strategy!r}")
         return type(self)(self.grouped, self.windows, strategy)

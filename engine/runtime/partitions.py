@@ -59,7 +59,7 @@ def partition_counts(
     every = list(found)
     known = dict(external)
     asked = repartition_topics(topology, application_id)
-    groups = [(node, _topics_of(topology, sources, application_id)) for node, sources in topology.copartitioned]
+    groups = [(node, _topics_of(topology, topics, application_id)) for node, topics in topology.copartitioned]
     known.update({name: count for name, count in asked.items() if count})
     for shape in every:
         for topic in shape.inputs:
@@ -86,9 +86,9 @@ def task_counts(found: Iterable[Shape], known: Mapping[str, int]) -> dict[int, i
     return {s.sub.id: max(known[t] for t in s.inputs) for s in found if s.inputs}
 
 
-def _topics_of(topology: Topology, sources: Iterable[str], application_id: str) -> frozenset[str]:
-    operations = [topology.nodes[name].operation for name in sources]
-    return frozenset(t for o in operations if isinstance(o, Source) for t in real_topics(o, application_id))
+def _topics_of(topology: Topology, topics: Iterable[str], application_id: str) -> frozenset[str]:
+    internal = topology.repartition_topics()
+    return frozenset(names.repartition_topic(application_id, t) if t in internal else t for t in topics)
 
 
 def _from_group(

@@ -138,9 +138,9 @@ class Feeder:
 
     def _first(self, partition: int) -> tuple[int, int] | None:
         """Offset and timestamp of the oldest record of a partition of `flights`; None if it is empty."""
-        consumer = Consumer({**self._servers, "group.id": "statehouse-demo-feeder", "enable.auto.commit": False})
+        consumer = self._consumer()
         try:
-            low, high = consumer.get_watermark_offsets(TopicPartition("flights", partition), BROKER_SECONDS_MAX)
+            low, high = self._bounds(consumer, "flights", partition)
             if high <= low:
                 return None
             consumer.assign([TopicPartition("flights", partition, low)])
@@ -152,14 +152,28 @@ class Feeder:
             consumer.close()
 
     def _ends(self, topic: str) -> dict[int, int]:
-        consumer = Consumer({**self._servers, "group.id": "statehouse-demo-feeder", "enable.auto.commit": False})
+        consumer = self._consumer()
         try:
-            return {
-                p: consumer.get_watermark_offsets(TopicPartition(topic, p), BROKER_SECONDS_MAX)[1]
-                for p in range(PARTITIONS)
-            }
+            return {p: self._bounds(consumer, topic, p)[1] for p in range(PARTITIONS)}
         finally:
             consumer.close()
+
+    def _consumer(self) -> Consumer:
+        return Consumer({**self._servers, "group.id": "statehouse-demo-feeder", "enable.auto.commit": False})
+
+    @staticmethod
+    def _bounds(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
+        """First and next offset of a partition; one that was made a moment ago has no leader yet and is asked again."""
+        deadline = time.monotonic() + BROKER_SECONDS_MAX
+        while True:
+            try:
+                low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), BROKER_SECONDS_MAX)
+            except KafkaException as error:
+                if time.monotonic() > deadline:
+                    raise BrokerUnavailable(f"{topic}-{partition} has no answer: {error.args[0].str()}") from error
+                time.sleep(TICK_SECONDS)
+            else:
+                return low, high
 
     def _send(self, topic: str, key: bytes, value: bytes, timestamp: int, partition: int | None = None) -> None:
         options: dict[str, Any] = {} if partition is None else {"partition": partition}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import AbstractUser
 
-from console.models import AuditEntry
+from console.models import NAME_LENGTH, AuditEntry
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -35,8 +35,8 @@ def write(
         address=address[:60],
         via=via,
         action=action,
-        application=application,
-        store=store,
+        application=application[:NAME_LENGTH],
+        store=store[:NAME_LENGTH],
         parameters=parameters or {},
         result=result[:200],
     )

@@ -69,11 +69,9 @@ def create(
 
     Raises ``PermissionDenied`` (which is audited) and ``Refused``.
     """
-    _check(kind, application, store, partitions)
-    wanted = _uuid(job_id) if job_id else uuid.uuid4()
     asked = {"partitions": partitions, "why": why[: limits.WHY_CHARACTERS_MAX], "arguments": arguments or {}}
     try:
-        policy.demand(user, kind, application, store)
+        demand(user, kind, application, store)
     except PermissionDenied:
         audit.write(
             user,
@@ -86,6 +84,8 @@ def create(
             result="denied",
         )
         raise
+    _check(kind, application, store, partitions)
+    wanted = _uuid(job_id) if job_id else uuid.uuid4()
     known = Job.objects.filter(pk=wanted).first()
     if known is not None:
         if (known.kind, known.application, known.store, known.partitions) != (kind, application, store, partitions):
@@ -162,10 +162,9 @@ def _send(job: Job) -> None:
 
 
 def _check(kind: str, application: str, store: str, partitions: list[int]) -> None:
-    known = KINDS.get(kind)
-    if known is None:
+    if kind not in KINDS:
         raise Refused("bad-request", f"{kind!r} is not a kind of job. Use one of {', '.join(KINDS)}.")
-    if known.run is None:
+    if KINDS[kind].run is None:
         raise Refused("not-available", f"Jobs of the kind {kind!r} are not available yet.")
     for name, what in ((application, "application"), (store, "store")):
         try:

@@ -71,11 +71,11 @@ def close_exhausted(job: Job) -> bool:
             job.pk,
             "cancelling",
             "cancelled",
-            lease_owner=job.lease_owner,
+            held_by=job.lease_owner,
             reason=f"Cancelled; cleaning up failed: {reason}",
         )
     words = f"Given up after {job.attempts} attempts: {reason}. The live store was not touched."
-    return states.move(job.pk, job.state, "failed", lease_owner=job.lease_owner, reason=words)
+    return states.move(job.pk, job.state, "failed", held_by=job.lease_owner, reason=words)
 
 
 class Heartbeat:

@@ -31,7 +31,7 @@ TRANSITIONS: dict[str, frozenset[str]] = {
 ENDED = frozenset(state for state, following in TRANSITIONS.items() if not following)
 
 
-def move(job_id: UUID, old: str, new: str, *, lease_owner: str | None = None, **changes: Any) -> bool:
+def move(job_id: UUID, old: str, new: str, *, held_by: str | None = None, **changes: Any) -> bool:
     """Change the state if it still is ``old`` (and, when given, the lease still is ours). False: somebody else was first.
 
     Raises ``ValueError`` for a change that the table does not have: that is a mistake of the caller.
@@ -39,8 +39,8 @@ def move(job_id: UUID, old: str, new: str, *, lease_owner: str | None = None, **
     if new not in TRANSITIONS[old]:
         raise ValueError(f"A job does not go from {old!r} to {new!r}.")
     rows = Job.objects.filter(pk=job_id, state=old)
-    if lease_owner is not None:
-        rows = rows.filter(lease_owner=lease_owner)
+    if held_by is not None:
+        rows = rows.filter(lease_owner=held_by)
     if new in ENDED:
         changes |= {"ended_at": timezone.now(), "lease_until": None, "lease_owner": ""}
     moved = rows.update(state=new, **changes) == 1

@@ -144,7 +144,7 @@ def _carry_out(work: Work, run: Callable[[Work], dict[str, Any]], owner: str) ->
 def _end(job: Job, owner: str, state: str, **changes: Any) -> None:
     """Close the row from whichever state it is in by now: a wish to cancel may have come in between."""
     for old in ("running", "cancelling"):
-        if state in states.TRANSITIONS[old] and states.move(job.pk, old, state, lease_owner=owner, **changes):
+        if state in states.TRANSITIONS[old] and states.move(job.pk, old, state, held_by=owner, **changes):
             logger.info("job-ended %s: %s", job.pk, state)
             return
     logger.warning("job-lost %s: it is no longer ours to end as %s", job.pk, state)

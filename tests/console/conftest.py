@@ -147,8 +147,11 @@ def shop(observed):
 
 
 @pytest.fixture
-def account(db):  # noqa: ARG001 - fixtures ask for fixtures by argument
+def account(db, settings):  # noqa: ARG001 - fixtures ask for fixtures by argument
     from console.access import roles
+
+    # A slow hash is for passwords that somebody might steal.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
     def make(role):
         return roles.ensure_account(f"{role}-user", role, "correct horse battery", f"token-of-the-{role}-for-tests")
@@ -178,3 +181,15 @@ def with_token(account):
         return Client(enforce_csrf_checks=True, headers={"authorization": f"Bearer token-of-the-{role}-for-tests"})
 
     return make
+
+
+@pytest.fixture
+def engine(settings, tmp_path):
+    """An engine's service, whose token the console has."""
+    from tests.console.engine_double import TOKEN, EngineDouble
+
+    (tmp_path / "token").write_text(TOKEN)
+    settings.ENGINE_TOKEN_FILE = str(tmp_path / "token")
+    double = EngineDouble()
+    yield double
+    double.close()

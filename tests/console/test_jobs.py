@@ -1,0 +1,597 @@
+import json
+import threading
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.conf import settings as django_settings
+from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError, connection
+from django.utils import timezone
+
+from console import limits
+from console.access import audit
+from console.jobs import commands, lease, rebuild, states, tasks, work
+from console.models import AuditEntry, Job
+from console.observe import snapshot
+from engine.changelog import restore
+from engine.changelog.restore import Built
+from tests.console import reports
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+HOST = django_settings.HOST_NAME
+
+
+@pytest.fixture(autouse=True)
+def sent(monkeypatch):
+    """Messages are kept, not sent; and nothing waits."""
+    found = []
+    monkeypatch.setattr(tasks.run, "apply_async", lambda args, queue, **_options: found.append((args[0], queue)))
+    monkeypatch.setattr(states.pinger, "send", lambda *_: None)
+    monkeypatch.setattr("console.jobs.control._POLL_S", 0.01)
+    return found
+
+
+@pytest.fixture
+def stopped(observed, engine, tmp_path, monkeypatch):
+    """The shop on an engine double, with a store directory on disk and a changelog of 1,000 records."""
+    directory = tmp_path / "shop" / "0_0" / "counts"
+    (directory / "g00000001").mkdir(parents=True)
+    (directory / "CURRENT").write_text("g00000001\n")
+    engine.directory = directory
+    engine.tasks = [
+        {
+            "task": "0_0",
+            "partition": 0,
+            "role": "active",
+            "stores": [
+                {
+                    "store": "counts",
+                    "partition": 0,
+                    "generation": "g00000001",
+                    "directory": str(directory),
+                    "changelog": "shop-counts-changelog",
+                    "spec": {"kind": "key-value", "timestamped": True},
+                }
+            ],
+        }
+    ]
+    engine.on_done = lambda _job: (directory / "CURRENT").write_text((engine.orders[-1][2] or "g00000001") + "\n")
+    observed.report(
+        *reports.shop(),
+        reports.instance("engine-1", sequence=2, tasks=["0_0"], host=HOST, address=engine.address),
+        reports.instance("engine-2", sequence=2, tasks=["0_1"], host=HOST, address=engine.address),
+    )
+    monkeypatch.setattr(
+        "console.jobs.dry_run.offsets", lambda _changelog, partitions: dict.fromkeys(partitions, (0, 1_000))
+    )
+    engine.built = []
+
+    def build(spec, changelog, partition, place, *, progress, cancelled, **_options):
+        engine.built.append((spec.name, spec.timestamped, changelog, partition, place.name))
+        place.mkdir()
+        (place / "data").write_text("x")
+        restoring = restore.Restoring("", spec.name, changelog, partition, None, 0, 1_000, "operator")
+        for position in (250, 500, 1_000):
+            if cancelled():
+                raise restore.Cancelled("cancelled")
+            restoring.position = restoring.records = position
+            progress(restoring)
+        return Built(1_000, 1_000, 9_000)
+
+    monkeypatch.setattr(restore, "build_generation", build)
+    return engine
+
+
+@pytest.fixture
+def operator(account):
+    return account("operator")
+
+
+@pytest.fixture
+def ordered(stopped, operator):  # noqa: ARG001 - fixtures ask for fixtures by argument
+    return make(operator)
+
+
+def make(user, **changes):
+    asked = {
+        "kind": "rebuild",
+        "application": "shop",
+        "store": "counts",
+        "partitions": [0],
+        "why": "a test",
+        "via": "page",
+    } | changes
+    return commands.create(user, **asked)
+
+
+def names(directory):
+    return sorted(each.name for each in directory.iterdir())
+
+
+def expire(job):
+    Job.objects.filter(pk=job.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+
+
+# -- asking
+
+
+def test_a_dry_run_says_what_it_costs_and_changes_nothing(stopped, sent):
+    shown = commands.preview("rebuild", "shop", "counts", [0])
+
+    assert shown["can_run"] is True
+    assert shown["host"] == HOST
+    assert shown["totals"] == {"records_estimate": 1_000, "seconds_estimate": None, "disk_bytes": 1_000}
+    assert shown["partitions"][0]["how"] == "worker"
+    assert (Job.objects.count(), AuditEntry.objects.count(), sent, stopped.orders) == (0, 0, [], [])
+
+
+def test_a_job_is_audited_then_sent_to_its_host(ordered, sent):
+    assert sent == [(str(ordered.pk), f"host.{HOST}")]
+    assert (ordered.state, ordered.number) == ("queued", 1)
+    entry = AuditEntry.objects.get()
+    assert (entry.username, entry.action, entry.store, entry.parameters["job"]) == (
+        "operator-user",
+        "rebuild",
+        "counts",
+        str(ordered.pk),
+    )
+
+
+@pytest.mark.usefixtures("stopped")
+def test_without_the_audit_nothing_happens(operator, sent, monkeypatch):
+    def fail(*_args, **_options):
+        raise DatabaseError("disk full")
+
+    monkeypatch.setattr(audit, "write", fail)
+    with pytest.raises(DatabaseError):
+        make(operator)
+
+    assert (Job.objects.count(), sent) == (0, [])
+
+
+@pytest.mark.usefixtures("stopped")
+def test_a_viewer_may_not(account):
+    with pytest.raises(PermissionDenied):
+        make(account("viewer"))
+
+    assert Job.objects.count() == 0
+    assert AuditEntry.objects.get().result == "denied"
+
+
+@pytest.mark.usefixtures("stopped")
+def test_asking_twice_with_one_id_makes_one_job(operator, sent):
+    wanted = str(uuid.uuid4())
+
+    first, second = make(operator, job_id=wanted), make(operator, job_id=wanted)
+
+    assert (first.pk, Job.objects.count(), len(sent)) == (second.pk, 1, 1)
+
+
+@pytest.mark.usefixtures("ordered")
+def test_two_jobs_on_one_partition_are_refused(operator):
+    with pytest.raises(commands.Refused) as caught:
+        make(operator, kind="compact")
+
+    assert caught.value.code == "conflict"
+    assert "#1" in caught.value.words
+
+
+@pytest.mark.usefixtures("stopped")
+def test_a_partition_that_restores_is_refused(observed, operator):
+    observed.report(reports.store("counts", "0_0", sequence=3, phase="applying", position=10, snapshot_end=100))
+
+    with pytest.raises(commands.Refused) as caught:
+        make(operator)
+    assert caught.value.code == "cannot-run"
+    assert "Partition 0 is restoring" in caught.value.words
+
+
+def test_partitions_on_several_hosts_are_refused(stopped, observed, operator):
+    observed.report(reports.instance("engine-2", sequence=3, tasks=["0_1"], host="another", address=stopped.address))
+
+    with pytest.raises(commands.Refused) as caught:
+        make(operator, partitions=[0, 1])
+    assert "several hosts" in caught.value.words
+
+
+def test_too_little_disk_is_refused(stopped, observed, operator):
+    from engine.control import status
+
+    observed.report(
+        reports.instance(
+            "engine-1", sequence=3, tasks=["0_0"], host=HOST, address=stopped.address, disk=status.Disk(free_bytes=10)
+        )
+    )
+
+    with pytest.raises(commands.Refused) as caught:
+        make(operator)
+    assert "make room" in caught.value.words
+
+
+# -- the table of states
+
+
+@pytest.mark.parametrize("old", states.TRANSITIONS)
+@pytest.mark.parametrize("new", states.TRANSITIONS)
+def test_only_the_tables_transitions_happen(old, new):
+    job = Job.objects.create(number=1, kind="compact", application="a", store="s", state=old, queue="q")
+
+    if new in states.TRANSITIONS[old]:
+        assert states.move(job.pk, old, new)
+        job.refresh_from_db()
+        assert job.state == new
+        assert (job.ended_at is not None) == (new in states.ENDED)
+        assert not states.move(job.pk, old, new), "a second one is too late"
+    else:
+        with pytest.raises(ValueError, match="does not go"):
+            states.move(job.pk, old, new)
+
+
+def test_the_race_for_a_queued_job_has_one_winner(ordered):
+    won = []
+
+    def race():
+        won.append(lease.acquire(ordered.pk, lease.new_owner()))
+        connection.close()
+
+    racers = [threading.Thread(target=race) for _ in range(6)]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join()
+
+    assert sum(job is not None for job in won) == 1
+
+
+# -- rebuild
+
+
+def test_a_rebuild_builds_beside_and_swaps(ordered, stopped):
+    assert work.deliver(ordered.pk) is True
+
+    ordered.refresh_from_db()
+    assert (ordered.state, ordered.attempts, ordered.reason) == ("succeeded", 1, "")
+    assert stopped.built == [("counts", True, "shop-counts-changelog", 0, "g00000002.staging")]
+    assert stopped.orders == [("swap", f"{ordered.pk}:0", "g00000002")]
+    assert (stopped.directory / "CURRENT").read_text() == "g00000002\n"
+    assert ordered.result["records"] == 1_000
+    shown = snapshot.job(str(ordered.pk))
+    assert (shown["percent"], shown["progress"]["0"]["phase"], shown["can_cancel"]) == (100.0, "done", False)
+
+
+def test_three_deliveries_are_one_effect(ordered, stopped):
+    assert [work.deliver(ordered.pk) for _ in range(3)] == [True, False, False]
+
+    assert (len(stopped.built), len(stopped.orders)) == (1, 1)
+
+
+def test_a_delivery_while_the_lease_lives_does_nothing(ordered, stopped):
+    assert lease.acquire(ordered.pk, "another")
+
+    assert work.deliver(ordered.pk) is False
+    assert stopped.built == []
+
+
+def test_the_second_attempt_starts_over_what_a_dead_worker_had_half_built(ordered, stopped):
+    job = lease.acquire(ordered.pk, "dead")
+    Job.objects.filter(pk=job.pk).update(
+        result={"generations": {"0": {"directory": str(stopped.directory.resolve()), "generation": "g00000002"}}}
+    )
+    (stopped.directory / "g00000002.staging").mkdir()
+    (stopped.directory / "g00000002.staging" / "half").write_text("x")
+    expire(job)
+
+    assert work.deliver(ordered.pk) is True
+
+    ordered.refresh_from_db()
+    assert (ordered.state, ordered.attempts) == ("succeeded", 2)
+    assert names(stopped.directory) == ["CURRENT", "g00000001", "g00000002"]
+    assert names(stopped.directory / "g00000002") == ["data"]
+
+
+def test_the_second_attempt_uses_what_a_dead_worker_had_finished(ordered, stopped):
+    job = lease.acquire(ordered.pk, "dead")
+    Job.objects.filter(pk=job.pk).update(
+        result={"generations": {"0": {"directory": str(stopped.directory.resolve()), "generation": "g00000002"}}}
+    )
+    (stopped.directory / "g00000002").mkdir()
+    expire(job)
+
+    assert work.deliver(ordered.pk) is True
+
+    assert stopped.built == []
+    assert stopped.orders == [("swap", f"{ordered.pk}:0", "g00000002")]
+
+
+def test_the_second_attempt_finds_that_the_swap_has_happened(ordered, stopped):
+    job = lease.acquire(ordered.pk, "dead")
+    Job.objects.filter(pk=job.pk).update(
+        result={"generations": {"0": {"directory": str(stopped.directory.resolve()), "generation": "g00000002"}}}
+    )
+    (stopped.directory / "g00000002").mkdir()
+    (stopped.directory / "CURRENT").write_text("g00000002\n")
+    expire(job)
+
+    assert work.deliver(ordered.pk) is True
+
+    ordered.refresh_from_db()
+    assert (ordered.state, stopped.built, stopped.orders) == ("succeeded", [], [])
+
+
+def test_an_engine_that_restarts_is_given_the_order_again(ordered, stopped):
+    stopped.phases = ["replaying", "replaying", "replaying", "swapped"]
+    forgot = []
+    answer = stopped.answer
+
+    def forgetful(method, path, query, body):
+        if method == "GET" and "/swap/" in path and not forgot:
+            forgot.append(path)
+            stopped.forget()
+        return answer(method, path, query, body)
+
+    stopped.answer = forgetful
+    work.deliver(ordered.pk)
+
+    ordered.refresh_from_db()
+    assert (ordered.state, len(stopped.orders)) == ("succeeded", 2)
+
+
+def test_a_swap_that_fails_leaves_the_live_store_and_no_copy(ordered, stopped):
+    stopped.phases = ["failed"]
+
+    work.deliver(ordered.pk)
+
+    ordered.refresh_from_db()
+    assert ordered.state == "failed"
+    assert "it broke" in ordered.reason
+    assert names(stopped.directory) == ["CURRENT", "g00000001"]
+
+
+def test_a_cancelled_build_leaves_nothing(ordered, stopped, operator, monkeypatch):
+    build = restore.build_generation
+
+    def cancelling(*args, progress, cancelled, **options):
+        def then(restoring):
+            progress(restoring)
+            if restoring.position == 500:
+                commands.cancel(operator, str(ordered.pk), via="page")
+                heartbeat_now(ordered)
+
+        return build(*args, progress=then, cancelled=cancelled, **options)
+
+    beats = []
+    monkeypatch.setattr(lease.Heartbeat, "__enter__", lambda self: beats.append(self) or self)
+    monkeypatch.setattr(lease.Heartbeat, "__exit__", lambda *_: None)
+
+    def heartbeat_now(_job):
+        beats[-1].renew()
+
+    monkeypatch.setattr(restore, "build_generation", cancelling)
+    work.deliver(ordered.pk)
+
+    ordered.refresh_from_db()
+    assert ordered.state == "cancelled"
+    assert names(stopped.directory) == ["CURRENT", "g00000001"]
+    assert stopped.orders == []
+
+
+def test_a_queued_job_is_cancelled_at_once(ordered, operator, stopped):
+    commands.cancel(operator, str(ordered.pk), via="page")
+
+    assert work.deliver(ordered.pk) is False
+    ordered.refresh_from_db()
+    assert (ordered.state, stopped.built) == ("cancelled", [])
+    with pytest.raises(commands.Refused):
+        commands.cancel(operator, str(ordered.pk), via="page")
+
+
+def test_a_cancel_while_the_engine_swaps_is_passed_on(ordered, stopped):
+    stopped.phases = ["replaying"]
+    answer = stopped.answer
+
+    def cancelling(method, path, query, body):
+        if method == "POST" and path.endswith("/swap"):
+            Job.objects.filter(pk=ordered.pk).update(state="cancelling")
+            connection.close()
+        return answer(method, path, query, body)
+
+    stopped.answer = cancelling
+    work.deliver(ordered.pk)
+
+    ordered.refresh_from_db()
+    assert ordered.state == "cancelled"
+    assert stopped.cancelled == [f"{ordered.pk}:0"]
+    assert names(stopped.directory) == ["CURRENT", "g00000001"]
+
+
+def test_a_worker_that_lost_its_lease_touches_nothing_any_more(ordered, stopped, monkeypatch):
+    build = restore.build_generation
+
+    def stolen(*args, **options):
+        built = build(*args, **options)
+        Job.objects.filter(pk=ordered.pk).update(lease_owner="another")
+        return built
+
+    monkeypatch.setattr(restore, "build_generation", stolen)
+    work.deliver(ordered.pk)
+
+    ordered.refresh_from_db()
+    assert (ordered.state, ordered.lease_owner, stopped.orders) == ("running", "another", [])
+
+
+@pytest.mark.parametrize(
+    "directory", ["/etc", "/var/shop/0_0/other", "relative/shop/0_0/counts", "/nowhere/shop/0_0/counts"]
+)
+def test_a_directory_that_is_not_the_stores_is_not_touched(ordered, stopped, directory):
+    stopped.tasks[0]["stores"][0]["directory"] = directory
+
+    work.deliver(ordered.pk)
+
+    ordered.refresh_from_db()
+    assert (ordered.state, stopped.built) == ("failed", [])
+
+
+def test_a_store_in_memory_is_rebuilt_by_the_engine(ordered, stopped):
+    stopped.tasks[0]["stores"][0]["directory"] = None
+
+    work.deliver(ordered.pk)
+
+    ordered.refresh_from_db()
+    assert ordered.state == "succeeded"
+    assert stopped.orders == [("rebuild", f"{ordered.pk}:0", None)]
+
+
+def test_progress_is_in_offset_slots(ordered, monkeypatch):
+    seen = []
+    report = work.Work.report
+    monkeypatch.setattr(
+        work.Work, "report", lambda self, partition, **facts: (seen.append(facts), report(self, partition, **facts))
+    )
+
+    work.deliver(ordered.pk)
+
+    slots = [(each["start"], each["position"], each["end"]) for each in seen if "start" in each]
+    assert slots == [(0, 250, 1_000), (0, 500, 1_000), (0, 1_000, 1_000)]
+
+
+# -- compact
+
+
+def test_compact_keeps_the_sizes_before_and_after(stopped, operator):
+    stopped.phases = ["queued", "compacting", "done"]
+    stopped.facts = {"bytes_before": 900, "bytes_after": 400, "levels_before": [3], "levels_after": [0, 1]}
+    job = make(operator, kind="compact", partitions=[0, 1])
+
+    work.deliver(job.pk)
+
+    job.refresh_from_db()
+    assert (job.state, job.result["bytes_before"], job.result["bytes_after"]) == ("succeeded", 1_800, 800)
+    assert [order[0] for order in stopped.orders] == ["compact", "compact"]
+
+
+# -- every row ends
+
+
+def test_a_job_whose_worker_died_is_sent_again_and_then_given_up(ordered, sent):
+    for attempt in range(limits.ATTEMPTS_MAX):
+        assert lease.acquire(ordered.pk, f"dead-{attempt}")
+        expire(ordered)
+        tasks.reap()
+    ordered.refresh_from_db()
+
+    assert ordered.state == "failed"
+    assert "Given up after 3 attempts" in ordered.reason
+    assert len(sent) == limits.ATTEMPTS_MAX
+
+
+def test_a_live_lease_is_left_alone(ordered, sent):
+    lease.acquire(ordered.pk, "alive")
+
+    tasks.reap()
+
+    assert len(sent) == 1
+
+
+@pytest.mark.usefixtures("ordered")
+def test_a_message_that_was_lost_is_sent_again(sent):
+    Job.objects.update(sent_at=timezone.now() - timedelta(minutes=5))
+
+    tasks.reap()
+    tasks.reap()
+
+    assert len(sent) == 2
+
+
+def test_a_job_that_no_worker_takes_ends(ordered):
+    long_ago = timezone.now() - timedelta(seconds=limits.JOB_SECONDS_MAX + 10)
+    Job.objects.update(sent_at=long_ago, created_at=long_ago)
+
+    tasks.reap()
+
+    ordered.refresh_from_db()
+    assert ordered.state == "failed"
+    assert "No worker took it" in ordered.reason
+
+
+def test_a_cancelled_job_whose_worker_died_ends_as_cancelled(ordered, stopped):
+    job = lease.acquire(ordered.pk, "dead")
+    Job.objects.filter(pk=job.pk).update(
+        state="cancelling",
+        result={"generations": {"0": {"directory": str(stopped.directory.resolve()), "generation": "g00000002"}}},
+    )
+    (stopped.directory / "g00000002.staging").mkdir()
+    expire(job)
+
+    assert work.deliver(ordered.pk) is True
+
+    ordered.refresh_from_db()
+    assert ordered.state == "cancelled"
+    assert names(stopped.directory) == ["CURRENT", "g00000001"]
+
+
+def test_an_unexpected_error_ends_the_row(ordered, monkeypatch):
+    monkeypatch.setattr(rebuild.staging, "locate", lambda *_: 1 / 0)
+
+    work.deliver(ordered.pk, rebuild.run)
+
+    ordered.refresh_from_db()
+    assert ordered.state == "failed"
+    assert "ZeroDivisionError" in ordered.reason
+
+
+@pytest.mark.usefixtures("stopped")
+def test_an_engine_that_is_away_is_another_attempts_business(ordered, monkeypatch):
+    monkeypatch.setattr(rebuild.staging, "locate", lambda *_: (_ for _ in ()).throw(work.TryAgain("away")))
+
+    for _ in range(limits.ATTEMPTS_MAX):
+        assert work.deliver(ordered.pk, rebuild.run)
+        expire_if_running(ordered)
+
+    ordered.refresh_from_db()
+    assert (ordered.state, ordered.attempts) == ("failed", 3)
+    assert "away" in ordered.reason
+
+
+def expire_if_running(job):
+    Job.objects.filter(pk=job.pk, state="running").update(lease_until=timezone.now() - timedelta(seconds=1))
+
+
+def test_the_visibility_timeout_is_longer_than_the_longest_job(settings):
+    assert settings.CELERY_BROKER_TRANSPORT_OPTIONS["visibility_timeout"] > limits.JOB_SECONDS_MAX
+    assert settings.CELERY_ACCEPT_CONTENT == settings.CELERY_RESULT_ACCEPT_CONTENT == ["json"]
+
+
+@pytest.mark.usefixtures("ordered")
+def test_messages_hold_an_id_and_nothing_else(sent):
+    assert "canary" not in json.dumps(sent)
+    assert len(sent[0]) == 2
+
+
+# -- through the API
+
+
+@pytest.mark.usefixtures("stopped")
+def test_a_job_through_the_api(with_token):
+    client = with_token("operator")
+    body = {
+        "kind": "rebuild",
+        "application": "shop",
+        "store": "counts",
+        "partitions": [0],
+        "dry_run": True,
+        "why": "checksum",
+    }
+
+    shown = client.post("/api/v1/jobs", json.dumps(body), content_type="application/json")
+    assert (shown.status_code, shown.json()["dry_run"]["can_run"]) == (200, True)
+    made = client.post("/api/v1/jobs", json.dumps(body | {"dry_run": False}), content_type="application/json")
+    assert made.status_code == 201
+    job = made.json()["job"]
+    assert (job["state"], job["why"], job["created_by"]) == ("queued", "checksum", "operator-user")
+    cancelled = client.post(f"/api/v1/jobs/{job['id']}/cancel")
+    assert (cancelled.status_code, cancelled.json()["job"]["state"]) == (200, "cancelled")
+    again = client.post(f"/api/v1/jobs/{job['id']}/cancel")
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "conflict")
+    assert client.get("/api/v1/jobs").json()["counts"]["cancelled"] == 1

@@ -97,10 +97,14 @@ class QueryService:
         if not ready.wait(timeout_seconds) or self._failed is not None:
             raise ConfigError(f"the query service did not start on {self.address}: {self._failed or 'timed out'}")
 
-    def stop(self) -> None:
-        """Let requests under way end within SHUTDOWN_SECONDS, then close; returns when the thread has ended."""
+    def request_stop(self) -> None:
+        """Ask the service to end, without waiting."""
         if self._server is not None:
             self._server.should_exit = True
+
+    def stop(self) -> None:
+        """Let requests under way end within SHUTDOWN_SECONDS, then close; returns when the thread has ended."""
+        self.request_stop()
         if self._thread is not None:
             self._thread.join(limits.SHUTDOWN_SECONDS + 2)
         self._socket.close()

@@ -49,9 +49,8 @@ class Served:
         self.service.stop()
 
 
-@pytest.fixture
-def serve():
-    """Make services; all end with the test."""
+def serving():
+    """Make services; all end with the generator."""
     interval = sys.getswitchinterval()
     running = []
 
@@ -62,5 +61,19 @@ def serve():
 
     yield make
     for served in running:
+        served.service.request_stop()
+    for served in running:
         served.stop()
     sys.setswitchinterval(interval)
+
+
+@pytest.fixture
+def serve():
+    """Services of one test."""
+    yield from serving()
+
+
+@pytest.fixture(scope="module")
+def serve_all():
+    """Services that a module's reading tests share: starting and ending one takes a fifth of a second."""
+    yield from serving()

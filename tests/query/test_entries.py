@@ -21,9 +21,12 @@ def instance_with(pairs, spec=COUNTS, partitions=PARTITIONS):
     return instance
 
 
-@pytest.fixture
-def carriers(serve):
-    return serve(instance_with([("UA", 58_665), ("B6", 54_635), ("EV", 54_173), ("DL", 48_110), ("U", 1)]))
+CARRIERS = [("UA", 58_665), ("B6", 54_635), ("EV", 54_173), ("DL", 48_110), ("U", 1)]
+
+
+@pytest.fixture(scope="module")
+def carriers(serve_all):
+    return serve_all(instance_with(CARRIERS))
 
 
 def keys(reply):
@@ -245,8 +248,9 @@ def test_count_adds_the_partitions_estimates(carriers):
     assert sum(source["count"] for source in reply["sources"]) == 5
 
 
-def test_an_unknown_estimate_is_not_counted_as_zero(carriers):
-    for handle in carriers.instance.handles():
+def test_an_unknown_estimate_is_not_counted_as_zero(serve):
+    served = serve(instance_with(CARRIERS))
+    for handle in served.instance.handles():
         handle.keys_estimate = None
-    reply = carriers.get("/v1/stores/counts/count").json()
+    reply = served.get("/v1/stores/counts/count").json()
     assert (reply["approximate"], reply["complete"]) == (None, False)

@@ -18,6 +18,11 @@ def served(serve):
     return serve(instance_with([("UA", 1)]))
 
 
+@pytest.fixture(scope="module")
+def locked(serve_all):
+    return serve_all(instance_with([("UA", 1)]))
+
+
 PATHS = [
     "/v1/instance",
     "/v1/topology",
@@ -42,8 +47,8 @@ PATHS = [
         {"authorization": b"Bearer \xff"},
     ],
 )
-def test_nothing_is_told_without_the_token(served, path, header):
-    reply = httpx.get(served.address + path, headers=header, trust_env=False)
+def test_nothing_is_told_without_the_token(locked, path, header):
+    reply = httpx.get(locked.address + path, headers=header, trust_env=False)
     assert refused(reply, 401, "unauthorized")["retryable"] is False
     assert reply.headers["www-authenticate"] == "Bearer"
 

@@ -1,6 +1,7 @@
 """Windows, sessions and key-value stores on both backends over real HTTP, beside a writer that goes on committing."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -161,6 +162,8 @@ def test_reads_beside_a_committing_writer_see_whole_commits_only(serve, tmp_path
                 store.put(key, number)
             store.drain_changelog()
             store.commit(number)
+            # As the loop does, which waits for records: a thread that never pauses would measure the scheduler.
+            time.sleep(0.001)
 
     instance = FakeInstance()
     instance.hold(FakeHandle(spec, 0, store), partitions=1)

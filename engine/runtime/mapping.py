@@ -33,10 +33,15 @@ class TaskMapping:
 
 
 def extended(former: TaskMapping | None, topology_hash: str, tasks: list[str]) -> TaskMapping:
-    """The mapping for `tasks`: those that `former` knows keep their partition, new ones follow."""
+    """The mapping for `tasks`: those that `former` knows keep their partition, new ones follow.
+
+    New ones go partition by partition and not sub-topology by sub-topology: assignors hand out neighbouring partitions of
+    the tasks topic together, and the work of one sub-topology should not end up on one instance.
+    """
     known = former.tasks if former else ()
     kept = [t if t in set(tasks) else None for t in known]
-    return TaskMapping(topology_hash, (*kept, *(t for t in tasks if t not in known)))
+    new = sorted((t for t in tasks if t not in known), key=lambda t: [int(part) for part in reversed(t.split("_"))])
+    return TaskMapping(topology_hash, (*kept, *new))
 
 
 class MappingTopic:

@@ -26,7 +26,7 @@ from console.api.errors import ApiError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from django.contrib.auth.models import AbstractUser
+    from django.contrib.auth.models import User
     from django.http import HttpRequest
 
     Answer = dict[str, Any] | tuple[int, dict[str, Any]] | HttpResponseBase
@@ -57,7 +57,7 @@ class Call:
     """What a handler gets."""
 
     request: HttpRequest
-    user: AbstractUser
+    user: User
     path: dict[str, str]
     query: dict[str, str]
 
@@ -118,9 +118,9 @@ def _answer(request: HttpRequest, by_method: dict[str, Route], path: dict[str, s
     method = "GET" if request.method == "HEAD" else str(request.method)
     route = by_method.get(method)
     if route is None:
-        answer = ApiError("method-not-allowed", f"Use {' or '.join(sorted(by_method))} here.").response()
-        answer.headers["Allow"] = ", ".join(sorted(by_method))
-        return answer
+        refused = ApiError("method-not-allowed", f"Use {' or '.join(sorted(by_method))} here.").response()
+        refused.headers["Allow"] = ", ".join(sorted(by_method))
+        return refused
     if route.action != policy.BY_ARGUMENT:
         policy.demand(user, route.action, path.get("app"), path.get("store"))
     repeated = [name for name, values in request.GET.lists() if len(values) > 1]

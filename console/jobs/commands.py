@@ -21,7 +21,7 @@ from engine.errors import ConfigError
 from engine.names import check_name
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractUser
+    from django.contrib.auth.models import User
 
 ACTIVE = ("queued", "running", "cancelling")
 _PARTITIONS_MAX = 1_000
@@ -45,7 +45,7 @@ def preview(kind: str, application: str, store: str, partitions: list[int]) -> d
         raise Refused("not-found", str(error)) from error
 
 
-def demand(user: AbstractUser, kind: str, application: str, store: str) -> None:
+def demand(user: User, kind: str, application: str, store: str) -> None:
     """Raise ``PermissionDenied`` unless the user may ask for such a job, ``Refused`` for a kind that there is not."""
     if kind not in KINDS:
         raise Refused("bad-request", f"{kind!r} is not a kind of job. Use one of {', '.join(KINDS)}.")
@@ -53,7 +53,7 @@ def demand(user: AbstractUser, kind: str, application: str, store: str) -> None:
 
 
 def create(
-    user: AbstractUser,
+    user: User,
     *,
     kind: str,
     application: str,
@@ -69,7 +69,8 @@ def create(
 
     Raises ``PermissionDenied`` (which is audited) and ``Refused``.
     """
-    asked = {"partitions": partitions, "why": why[: limits.WHY_CHARACTERS_MAX], "arguments": arguments or {}}
+    why = why[: limits.WHY_CHARACTERS_MAX]
+    asked = {"partitions": partitions, "why": why, "arguments": arguments or {}}
     try:
         demand(user, kind, application, store)
     except PermissionDenied:
@@ -118,7 +119,7 @@ def create(
                 arguments=arguments or {},
                 dry_run=shown,
                 queue=f"host.{shown['host']}",
-                why=asked["why"],
+                why=why,
                 created_by=user,
             )
             transaction.on_commit(lambda: _send(job))
@@ -127,7 +128,7 @@ def create(
     return job
 
 
-def cancel(user: AbstractUser, job_id: str, *, via: str, address: str = "") -> Job:
+def cancel(user: User, job_id: str, *, via: str, address: str = "") -> Job:
     """Ask a job to end. A queued one has ended when this returns; a running one ends soon, or just could not any more.
 
     Cancelling what already is being cancelled changes nothing. Raises ``PermissionDenied`` and ``Refused``.

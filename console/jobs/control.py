@@ -69,10 +69,9 @@ class Owner:
             raise TryAgain(f"the engine at {address} does not answer ({type(error).__name__})") from error
         if answer.is_success:
             return dict(content)
-        error = content.get("error", {}) if isinstance(content, dict) else {}
-        raise Refusal(
-            answer.status_code, str(error.get("code", "internal")), str(error.get("message", "no reason was given"))
-        )
+        said = content.get("error", {}) if isinstance(content, dict) else {}
+        code, words = str(said.get("code", "internal")), str(said.get("message", "no reason was given"))
+        raise Refusal(answer.status_code, code, words)
 
     def route(self, what: str, job: str | None = None, *more: str) -> str:
         """Return the path of a control route of this partition."""

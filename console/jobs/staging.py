@@ -93,19 +93,20 @@ def locate(work: Work, owner: Owner) -> Place | None:
         tasks = owner.call("GET", "/v1/control/tasks").get("tasks", [])
     except Refusal as error:
         raise Failed(f"The engine does not say where its stores lie: {error.words}") from error
-    found = next(
-        (store for task in tasks for store in task.get("stores", []) if _is(store, task, job.store, partition)), None
-    )
+    found = next((task["stores"][job.store] for task in tasks if _has(task, job.store, partition)), None)
     if found is None:
         raise TryAgain(f"the engine that reports partition {partition} no longer has it")
-    if not found.get("directory"):
+    if found.get("backend") == "memory" or not found.get("directory"):
         return None
     if host != settings.HOST_NAME:
         raise Failed(f"Partition {partition} has moved to {host} since the dry run. Start the job again.")
     directory = _checked(Path(str(found["directory"])), job.application, job.store)
-    spec = StoreSpec(
-        **{key: value for key, value in found.get("spec", {}).items() if key in _SPEC_FIELDS} | {"name": job.store}
-    )
+    if not isinstance(found.get("spec"), dict):
+        raise Failed(
+            "The engine does not say how the store is laid out (no `spec` in /v1/control/tasks). Update the engine."
+        )
+    known = {key: value for key, value in found["spec"].items() if key in _SPEC_FIELDS}
+    spec = StoreSpec(**{**known, "name": job.store})
     names: dict[str, Any] = dict(job.result.get("generations", {}))
     kept = names.get(str(partition), {})
     if kept.get("directory") != str(directory):
@@ -114,11 +115,11 @@ def locate(work: Work, owner: Owner) -> Place | None:
     return Place(directory, str(kept["generation"]), spec, str(found["changelog"]), partition)
 
 
-def _is(store: dict[str, Any], task: dict[str, Any], name: str, partition: int) -> bool:
+def _has(task: dict[str, Any], store: str, partition: int) -> bool:
     return (
-        store.get("store") == name
-        and store.get("partition", task.get("partition")) == partition
+        task.get("partition") == partition
         and task.get("role", "active") == "active"
+        and store in task.get("stores", {})
     )
 
 

@@ -10,14 +10,14 @@ from celery import shared_task
 from django.utils import timezone
 
 from console import limits
-from console.jobs import lease, work
+from console.jobs import lease, states, work
 from console.lag import history
 from console.models import Event, Job
 
 logger = logging.getLogger(__name__)
 
 
-@shared_task(name="console.jobs.run", ignore_result=True)
+@shared_task(name="console.jobs.run", ignore_result=True)  # type: ignore[untyped-decorator]
 def run(job_id: str) -> None:
     """Carry out one delivery of a job."""
     work.deliver(uuid.UUID(job_id))
@@ -33,7 +33,7 @@ def send(job: Job) -> bool:
     return True
 
 
-@shared_task(name="console.jobs.reap", ignore_result=True)
+@shared_task(name="console.jobs.reap", ignore_result=True)  # type: ignore[untyped-decorator]
 def reap() -> None:
     """Send again what was lost on the way, and end what cannot be done: every row ends."""
     now = timezone.now()
@@ -48,12 +48,12 @@ def reap() -> None:
         if job.created_at < too_old:
             host = job.queue.removeprefix("host.")
             words = f"No worker took it within {limits.JOB_SECONDS_MAX // 3600} hours. Start one on {host}: celery -A console worker"
-            work.states.move(job.pk, "queued", "failed", reason=words)
+            states.move(job.pk, "queued", "failed", reason=words)
         elif send(job):
             Job.objects.filter(pk=job.pk, state="queued").update(sent_at=now)
 
 
-@shared_task(name="console.jobs.thin", ignore_result=True)
+@shared_task(name="console.jobs.thin", ignore_result=True)  # type: ignore[untyped-decorator]
 def thin() -> None:
     """Make room in history: lag samples lose detail with age, old events go."""
     now = timezone.now()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from asgiref.sync import sync_to_async
-from channels.generic.websocket import AsyncWebsocketConsumer
+from channels.generic.websocket import AsyncWebsocketConsumer  # type: ignore[import-untyped]
 from django.db import DatabaseError
 
 from console import limits
@@ -35,7 +35,7 @@ _BOARD_S = 0.1
 _by_loop: dict[asyncio.AbstractEventLoop, rendered.Rendered] = {}
 
 
-class LiveSocket(AsyncWebsocketConsumer):
+class LiveSocket(AsyncWebsocketConsumer):  # type: ignore[misc] - Channels has no types
     """Owned by one connection; its ticker is the only one that sends."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

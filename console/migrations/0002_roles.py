@@ -1,9 +1,11 @@
 """The three roles, as groups."""
 
+from typing import Any
+
 from django.db import migrations
 
 
-def make_roles(apps, _schema_editor):
+def make_roles(apps: Any, _schema_editor: Any) -> None:
     group = apps.get_model("auth", "Group")
     for name in ("viewer", "operator", "admin"):
         group.objects.get_or_create(name=name)

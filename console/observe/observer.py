@@ -145,6 +145,8 @@ class Observer:
             self.take(message.key(), message.value(), arrived_ms)
         if self.topic.loaded and not self._was_loaded:
             self._was_loaded = True
+            # Those who wait for the first heartbeat wait no longer than they must.
+            self._due.pop("beat", None)
             self.history.reconcile({key for entries in self.latest.apps.values() for key in entries})
 
     def _ended(self, record: status.StatusRecord, ending: Ending, at_ms: int) -> None:

@@ -101,7 +101,7 @@ class StatusTopic:
             error = message.error()
             if error is None:
                 good.append(message)
-                self.position = message.offset() + 1
+                self.position = (message.offset() or 0) + 1
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's own name
                 self.loaded = True
             elif error.code() not in {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN}:  # noqa: SLF001 - the client's own names

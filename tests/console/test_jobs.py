@@ -45,16 +45,15 @@ def stopped(observed, engine, tmp_path, monkeypatch):
             "task": "0_0",
             "partition": 0,
             "role": "active",
-            "stores": [
-                {
-                    "store": "counts",
-                    "partition": 0,
+            "stores": {
+                "counts": {
                     "generation": "g00000001",
                     "directory": str(directory),
                     "changelog": "shop-counts-changelog",
+                    "backend": "rocksdb",
                     "spec": {"kind": "key-value", "timestamped": True},
                 }
-            ],
+            },
         }
     ]
     engine.on_done = lambda _job: (directory / "CURRENT").write_text((engine.orders[-1][2] or "g00000001") + "\n")
@@ -425,7 +424,7 @@ def test_a_worker_that_lost_its_lease_touches_nothing_any_more(ordered, stopped,
     "directory", ["/etc", "/var/shop/0_0/other", "relative/shop/0_0/counts", "/nowhere/shop/0_0/counts"]
 )
 def test_a_directory_that_is_not_the_stores_is_not_touched(ordered, stopped, directory):
-    stopped.tasks[0]["stores"][0]["directory"] = directory
+    stopped.tasks[0]["stores"]["counts"]["directory"] = directory
 
     work.deliver(ordered.pk)
 
@@ -434,13 +433,23 @@ def test_a_directory_that_is_not_the_stores_is_not_touched(ordered, stopped, dir
 
 
 def test_a_store_in_memory_is_rebuilt_by_the_engine(ordered, stopped):
-    stopped.tasks[0]["stores"][0]["directory"] = None
+    stopped.tasks[0]["stores"]["counts"]["backend"] = "memory"
 
     work.deliver(ordered.pk)
 
     ordered.refresh_from_db()
     assert ordered.state == "succeeded"
     assert stopped.orders == [("rebuild", f"{ordered.pk}:0", None)]
+
+
+def test_a_layout_that_is_not_known_is_not_guessed(ordered, stopped):
+    del stopped.tasks[0]["stores"]["counts"]["spec"]
+
+    work.deliver(ordered.pk)
+
+    ordered.refresh_from_db()
+    assert (ordered.state, stopped.built) == ("failed", [])
+    assert "laid out" in ordered.reason
 
 
 def test_progress_is_in_offset_slots(ordered, monkeypatch):

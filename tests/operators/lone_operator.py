@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.operators import session_windows, sliding_windows, time_windows  # noqa: F401 - they register themselves
+from engine.operators import families  # noqa: F401 - registers the processors
 from engine.operators.processor import build
 from engine.records import Batch
 from engine.stores.opening import open_store
@@ -12,7 +12,7 @@ from engine.topology.graph import Node
 from engine.topology.operations import Operation
 from engine.topology.stores import StoreSpec
 
-# (key, value, timestamp)
+# Key, value and timestamp of an input.
 Row = tuple[Any, Any, int]
 
 
@@ -48,10 +48,10 @@ class LoneContext:
     def wall_clock(self) -> int:
         return self.now
 
-    def dropped(self, count: int, reason: str = "") -> None:
+    def dropped(self, count: int, _reason: str = "") -> None:
         self.dropped_records += count
 
-    def failed(self, batch: Batch, row: int, error: Exception) -> None:
+    def failed(self, _batch: Batch, _row: int, error: Exception) -> None:
         raise error
 
 

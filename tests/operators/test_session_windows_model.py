@@ -14,10 +14,9 @@ from engine.topology.windows import EmitStrategy, SessionWindows
 
 from .lone_operator import LoneOperator, Row, last_of_each, one_by_one
 
-rows = st.lists(
-    st.tuples(st.sampled_from("ab"), st.sampled_from(["x", "y", None]), st.integers(0, 80)), max_size=25
-)
+rows = st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(["x", "y", None]), st.integers(0, 80)), max_size=25)
 FOR_EVER_MS = 10_000_000
+modes = st.sampled_from(["each", "batch"])
 
 
 @st.composite
@@ -78,10 +77,10 @@ def model(windows: SessionWindows, records: list[Row]) -> tuple[list[Any], int, 
 
 
 @settings(max_examples=500, deadline=None)
-@given(session_windows(), rows, st.booleans())
-def test_every_update_is_the_models(windows: SessionWindows, records: list[Row], whole: bool) -> None:
+@given(session_windows(), rows, modes)
+def test_every_update_is_the_models(windows: SessionWindows, records: list[Row], mode: str) -> None:
     tested = operator(windows)
-    found = tested.feed(records) if whole else one_by_one(tested, records)
+    found = tested.feed(records) if mode == "batch" else one_by_one(tested, records)
     updates, dropped, _ = model(windows, records)
     assert [(tuple(key), new, at) for key, new, _, at in found] == updates
     assert tested.context.dropped_records == dropped
@@ -110,12 +109,12 @@ def test_sessions_are_the_timestamps_that_hang_together(gap: int, records: list[
 
 
 @settings(max_examples=500, deadline=None)
-@given(session_windows(), rows, st.booleans())
+@given(session_windows(), rows, modes)
 def test_on_close_sessions_come_out_as_stream_time_passes_them(
-    windows: SessionWindows, records: list[Row], whole: bool
+    windows: SessionWindows, records: list[Row], mode: str
 ) -> None:
     tested = operator(windows, emit="close")
-    found = tested.feed(records) if whole else one_by_one(tested, records)
+    found = tested.feed(records) if mode == "batch" else one_by_one(tested, records)
     expected, passed, newest = [], 0, -1
     for count, (_, _, time) in enumerate(records, 1):
         newest = max(newest, time)

@@ -16,6 +16,7 @@ from .lone_operator import LoneOperator, Row, last_of_each, one_by_one
 
 rows = st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xyz"), st.integers(0, 80)), max_size=25)
 FOR_EVER_MS = 10_000_000
+modes = st.sampled_from(["each", "batch"])
 
 
 def chain(_key: str, value: str, seen: str) -> str:
@@ -58,10 +59,10 @@ def definition(difference: int, records: list[Row]) -> dict[Any, tuple[str, int]
 
 
 @settings(max_examples=500, deadline=None)
-@given(st.integers(1, 20), rows, st.booleans())
-def test_each_window_ends_up_with_the_records_within_it(difference: int, records: list[Row], whole: bool) -> None:
+@given(st.integers(1, 20), rows, modes)
+def test_each_window_ends_up_with_the_records_within_it(difference: int, records: list[Row], mode: str) -> None:
     tested = operator(SlidingWindows(difference, 1_000))
-    found = tested.feed(records) if whole else one_by_one(tested, records)
+    found = tested.feed(records) if mode == "batch" else one_by_one(tested, records)
     last = {tuple(key): ("".join(sorted(new)), at) for key, new, _, at in found}
     assert last == definition(difference, records)
     assert tested.context.dropped_records == 0
@@ -92,9 +93,7 @@ def test_on_close_each_window_comes_out_once_with_its_last_value(
 
 @settings(max_examples=500, deadline=None)
 @given(st.integers(1, 20), st.integers(0, 30), st.lists(rows, max_size=4))
-def test_a_cache_only_leaves_out_what_was_superseded(
-    difference: int, grace: int, commits: list[list[Row]]
-) -> None:
+def test_a_cache_only_leaves_out_what_was_superseded(difference: int, grace: int, commits: list[list[Row]]) -> None:
     windows = SlidingWindows(difference, grace)
     plain, cached = operator(windows), operator(windows, caching=True)
     known: dict[Any, Any] = {}

@@ -15,9 +15,8 @@ from engine.topology.windows import EmitStrategy, TimeWindows
 
 from .lone_operator import LoneOperator, Row, last_of_each, one_by_one
 
-rows = st.lists(
-    st.tuples(st.sampled_from("ab"), st.sampled_from(["x", "y", None]), st.integers(0, 80)), max_size=25
-)
+rows = st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(["x", "y", None]), st.integers(0, 80)), max_size=25)
+modes = st.sampled_from(["each", "batch"])
 
 
 @st.composite
@@ -30,9 +29,7 @@ def chain(_key: str, value: str | None, seen: str) -> str:
     return f"{seen}{value or '-'}"
 
 
-def operator(
-    windows: TimeWindows, *, count: bool = False, caching: bool = False, emit: str = "update"
-) -> LoneOperator:
+def operator(windows: TimeWindows, *, count: bool = False, caching: bool = False, emit: str = "update") -> LoneOperator:
     spec = StoreSpec(
         "windows",
         "window",
@@ -82,28 +79,27 @@ def model(windows: TimeWindows, records: list[Row]) -> tuple[list[Any], int, lis
 
 
 @settings(max_examples=500, deadline=None)
-@given(time_windows(), rows, st.booleans())
-def test_every_update_is_the_models(windows: TimeWindows, records: list[Row], whole: bool) -> None:
+@given(time_windows(), rows, modes)
+def test_every_update_is_the_models(windows: TimeWindows, records: list[Row], mode: str) -> None:
     tested = operator(windows)
-    found = tested.feed(records) if whole else one_by_one(tested, records)
+    found = tested.feed(records) if mode == "batch" else one_by_one(tested, records)
     updates, dropped, _ = model(windows, records)
     assert [(tuple(key), new, at) for key, new, _, at in found] == updates
     assert tested.context.dropped_records == dropped
 
 
 @settings(max_examples=500, deadline=None)
-@given(time_windows(), rows, st.booleans())
-def test_on_close_each_window_comes_out_once_in_order(windows: TimeWindows, records: list[Row], whole: bool) -> None:
+@given(time_windows(), rows, modes)
+def test_on_close_each_window_comes_out_once_in_order(windows: TimeWindows, records: list[Row], mode: str) -> None:
     tested = operator(windows, emit="close")
-    found = tested.feed(records) if whole else one_by_one(tested, records)
+    found = tested.feed(records) if mode == "batch" else one_by_one(tested, records)
     assert [(tuple(key), new, at) for key, new, _, at in found] == model(windows, records)[2]
 
 
 @settings(max_examples=500, deadline=None)
-@given(time_windows(), st.lists(rows, max_size=4), st.booleans())
-def test_a_cache_only_leaves_out_what_was_superseded(
-    windows: TimeWindows, commits: list[list[Row]], count: bool
-) -> None:
+@given(time_windows(), st.lists(rows, max_size=4), st.sampled_from(["count", "chain"]))
+def test_a_cache_only_leaves_out_what_was_superseded(windows: TimeWindows, commits: list[list[Row]], kind: str) -> None:
+    count = kind == "count"
     plain, cached = operator(windows, count=count), operator(windows, count=count, caching=True)
     known: dict[Any, Any] = {}
     for records in commits:

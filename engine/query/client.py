@@ -114,11 +114,11 @@ class QueryClient(Attempts):
     def iterate(self, store: str, *, skip_failures: bool = False, **parameters: Any) -> Iterator[Entry]:
         """Every entry that `parameters` mean, page after page.
 
-        Raises the QueryError of a partition that did not answer, since what follows would be incomplete;
-        `skip_failures` goes on without it.
+        A page in which a partition did not answer is retried as a refusal is, and its QueryError raised in the end;
+        `skip_failures` goes on without that partition.
         """
-        for page in self.pages(questions.entries(store, **parameters)):
-            questions.check_complete(page, skip_failures=skip_failures)
+        call = questions.entries(store, **parameters)
+        for page in self.pages(call if skip_failures else questions.whole(call)):
             yield from page.entries
 
     def _once(self, call: Call[T]) -> T:
@@ -226,8 +226,8 @@ class AsyncQueryClient(Attempts):
 
     async def iterate(self, store: str, *, skip_failures: bool = False, **parameters: Any) -> AsyncIterator[Entry]:
         """See QueryClient."""
-        async for page in self.pages(questions.entries(store, **parameters)):
-            questions.check_complete(page, skip_failures=skip_failures)
+        call = questions.entries(store, **parameters)
+        async for page in self.pages(call if skip_failures else questions.whole(call)):
             for entry in page.entries:
                 yield entry
 

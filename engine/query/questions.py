@@ -131,17 +131,21 @@ def as_of(store: str, key: Any, timestamp_ms: int, **parameters: Any) -> Call[En
     return Call(call.path, call.parameters, _only_found, call.body)
 
 
-def check_complete(page: Page, *, skip_failures: bool) -> None:
-    """Raise the error of the first partition that did not answer, unless that is acceptable."""
+def whole(call: Call[Page]) -> Call[Page]:
+    """The same question, where a partition that did not answer fails the page: the client then retries all of it."""
+    return Call(call.path, call.parameters, _complete_page, call.body)
+
+
+def _complete_page(body: dict[str, Any]) -> Page:
+    page = page_of(body)
     for source in page.failures:
-        if source.error is not None and not skip_failures:
+        if source.error is not None:
             raise source.error
+    return page
 
 
 def _only_found(body: dict[str, Any]) -> Entry | None:
-    page = page_of(body)
-    check_complete(page, skip_failures=False)
-    return next((entry for entry in page.entries if entry.found), None)
+    return next((entry for entry in _complete_page(body).entries if entry.found), None)
 
 
 def _optional_text(key: Any) -> str | None:

@@ -33,6 +33,7 @@ from engine.query.service_parts import Parts, QueryCounter
 
 _log = logging.getLogger(__name__)
 _TOKEN_CHARS_MIN = 16
+_ANY_HOST = frozenset({"0.0.0.0", "::"})  # noqa: S104 (recognised, not bound)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -78,7 +79,8 @@ class QueryService:
         self._more_routes = list(more_routes)
         self.queries = QueryCounter()
         host, port = bound.getsockname()[:2]
-        shown = advertised_host or host
+        # Listening on every interface is no address that others could ask: the host's name is.
+        shown = advertised_host or (socket.gethostname() if host in _ANY_HOST else host)
         self.address = f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None

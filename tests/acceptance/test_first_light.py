@@ -50,11 +50,11 @@ def rebuild(running: Running) -> None:
     assert dry.status_code in {200, 201}, dry.text
     real = running.post("/api/v1/jobs", {**wanted, "dry_run": False, "why": "acceptance test"})
     assert real.status_code in {200, 201, 202}, real.text
-    job = real.json()["id"]
+    job = real.json()["job"]["id"]
     ended = wait_until(
         "the rebuild ends",
         lambda: (
-            (found := running.get(f"/api/v1/jobs/{job}").json())["state"] in {"succeeded", "failed", "cancelled"}
+            (found := running.get(f"/api/v1/jobs/{job}").json()["job"])["state"] in {"succeeded", "failed", "cancelled"}
             and found
         ),
         90,

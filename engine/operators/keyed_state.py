@@ -86,7 +86,7 @@ class KeyedState:
             changed = batch if len(updates.rows) == len(batch) else batch.take(updates.rows)
             self.hold(changed, updates.raws, fetched)
             if None in updates.news:
-                self._deleted_at.update(zip(updates.raws, changed.timestamps, strict=True))
+                self._deleted_at.update(zip(updates.raws, updates.timestamps, strict=True))
             return None
         return self._all(batch, updates)
 

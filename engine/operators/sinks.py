@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine import serdes
+from engine.errors import SerializationError
 from engine.operators import changed
 from engine.operators.context import NodeContext
 from engine.operators.processor import Output, Processor, apply_each, implements
@@ -78,10 +79,17 @@ class SinkProcessor(Processor):
             try:
                 self._encode(batch.row(row), key_serde, value_serde)
             except Exception as error:  # noqa: BLE001 - the handler decides about whatever a serde raises
-                self.context.failed(batch, row, error)
+                self.context.failed(batch, row, self._explained(error))
             else:
                 kept.append(row)
         return batch.take(kept)
+
+    def _explained(self, error: Exception) -> Exception:
+        """The error, with what to do when it is only that nobody said how to write."""
+        if self.operation.key_serde is not None and self.operation.value_serde is not None:
+            return error
+        hint = "neither this sink nor what feeds it says how keys and values are written: pass Produced(key, value)"
+        return SerializationError(f"{error}; {hint}")
 
     def _partitions(self, topic: str, batch: Batch, key_serde: Any) -> list[int | None] | None:
         """Partitions that murmur2 of the whole key does not give: a user's own, and those of windowed keys."""

@@ -47,6 +47,8 @@ def lag_of(request: HttpRequest, app: str) -> HttpResponse:
         "spans": list(SPANS),
         "span": chosen if chosen in SPANS else "15m",
         "palette": hues.palette(each["instance"] for each in inputs + stores if each["instance"]),
+        # A slowest partition exists always; it is news only when it is behind the others.
+        "skew": [each for each in seen["skew"] if each["lag"] and each["lag"] > (each["median_lag"] or 0)],
         "calm": seen["lag"].get("total") == 0,
     }
     return shell.page(request, "pages/lag.html", seen, context, section="lag", topic=f"lag:{app}", app=app)

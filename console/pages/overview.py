@@ -22,6 +22,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "palette": palette,
         "verdicts": verdicts.lines(seen["problems"]),
         "totals": seen["totals"],
+        "calm": calm(seen),
     }
     return shell.page(request, "pages/overview.html", seen, context, section="overview", topic="overview")
 
@@ -40,6 +41,19 @@ def stores(request: HttpRequest) -> HttpResponse:
     ]
     context = {"rows": rows, "q": wanted, "palette": palette, "known": seen["totals"]["stores"]}
     return shell.page(request, "pages/stores.html", seen, context, section="stores", topic="overview")
+
+
+def calm(seen: dict[str, Any]) -> str:
+    """Return the line that stands where problems would: only what was measured, and nothing while the observer is away."""
+    if seen["observer"]["stale"]:
+        return ""
+    unknown = [each["id"] for each in seen["applications"] if verdicts.level(each["verdict"]) == "unknown"]
+    if unknown:
+        return f"Nothing wrong has been seen. Still measuring: {', '.join(unknown)}."
+    restoring = seen["totals"]["restoring"]
+    if restoring:
+        return f"Nothing is wrong. {restoring:,} partition{' is' if restoring == 1 else 's are'} restoring."
+    return "All is well: every partition has an owner, and nothing is restoring."
 
 
 def palette_of(applications: list[dict[str, Any]]) -> dict[str, int]:

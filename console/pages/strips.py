@@ -15,6 +15,8 @@ from typing import Any
 
 # Above this a row of cells is taller than what it explains, and a canvas is quicker than elements.
 CELLS_MAX = 200
+# Up to here each cell is a target of its own, 24 px apart (WCAG 2.5.8); above it the strip is one link.
+TARGETS_MAX = 32
 STEPS = 20
 LOOKS = {
     "running": "", "restoring": "", "queued": "", "moving": "moving", "suspended": "moving", "closing": "moving",

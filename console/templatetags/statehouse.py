@@ -177,6 +177,7 @@ def strip(cells: list[dict[str, Any]], label: str = "partitions") -> dict[str, A
         "label": label,
         "summary": strips.summary(cells),
         "map": len(cells) > strips.CELLS_MAX,
+        "dense": len(cells) > strips.TARGETS_MAX,
         "packed": strips.packed(cells),
         "map_href": cells[0]["href"].partition("#")[0] if cells else "",
     }

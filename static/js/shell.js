@@ -1,4 +1,5 @@
 // What every page has: the theme switch, menus that close, Ctrl-K, times that move, strips that are maps.
+import { markScrollables } from "./scrollables.js";
 import { keepTimesMoving } from "./times.js";
 import "./copy.js";
 import "./dialog.js";
@@ -48,5 +49,12 @@ document.addEventListener("keydown", (event) => {
 
 keepTimesMoving();
 drawMaps();
-document.addEventListener("statehouse:updated", () => drawMaps());
-window.addEventListener("resize", () => drawMaps(true));
+markScrollables();
+document.addEventListener("statehouse:updated", () => {
+  drawMaps();
+  markScrollables();
+});
+window.addEventListener("resize", () => {
+  drawMaps(true);
+  markScrollables();
+});

@@ -123,3 +123,9 @@ def test_a_description_that_is_no_topology_does_not_break_the_page(observed, as_
     record.description = {"sub_topologies": [{"nodes": "nothing"}, 7], "stores": None}
     observed.report(reports.instance(), reports.task(), reports.store(), record)
     assert as_role("viewer").get("/applications/shop/").status_code == 200
+
+
+def test_a_form_without_its_token_is_refused_in_the_products_own_words(as_role):  # noqa: F811
+    answer = as_role("operator", enforce_csrf_checks=True).post("/sign-out/")
+    assert answer.status_code == 403
+    assert "The form is too old to be trusted." in text_of(answer)

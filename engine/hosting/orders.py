@@ -84,6 +84,7 @@ class Orders:
                     "changelog": self._blueprint.changelog(self._blueprint.topology.stores[name]),
                     "backend": self._blueprint.topology.stores[name].backend,
                     "position": opened.store.position if opened is not None else None,
+                    "spec": self._blueprint.topology.stores[name].shape(),
                 }
             found.append({"task": task.id, "partition": task.partition, "state": task.state, "stores": stores})
         return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from engine.errors import ConfigError
@@ -52,6 +52,11 @@ class StoreSpec:
             raise ConfigError(f"store {self.name}: kind {self.kind!r} is none of {', '.join(KINDS)}")
         if self.backend not in BACKENDS:
             raise ConfigError(f"store {self.name}: backend {self.backend!r} is none of {', '.join(BACKENDS)}")
+
+    def shape(self) -> dict[str, Any]:
+        """Everything but serdes and supplier, as JSON can carry it: enough to build a store of the same layout."""
+        left_out = {"key_serde", "value_serde", "supplier"}
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name not in left_out}
 
     def with_(self, **changes: Any) -> StoreSpec:
         """A copy with some fields changed."""

@@ -11,7 +11,7 @@ import socket
 import sys
 from pathlib import Path
 
-from kombu import Queue
+from kombu.entity import Queue
 
 from console import env, limits
 
@@ -170,7 +170,7 @@ CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_DEFAULT_QUEUE = "statehouse"
 # A worker takes general work and the work of its own host: a staging copy is built beside the task it is for.
-CELERY_TASK_QUEUES = [Queue("statehouse"), Queue(f"host.{HOST_NAME}")]
+CELERY_TASK_QUEUES = [Queue(name) for name in ("statehouse", f"host.{HOST_NAME}")]  # type: ignore[no-untyped-call]
 CELERY_TASK_CREATE_MISSING_QUEUES = True
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "celerybeat-schedule")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import User
 
 from console.models import NAME_LENGTH, AuditEntry
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def write(
-    user: AbstractUser | AnonymousUser | None,
+    user: User | AnonymousUser | None,
     action: str,
     *,
     via: str,
@@ -28,7 +28,7 @@ def write(
 
     Call it in the transaction that creates the job (or makes the change), so that both stand or neither.
     """
-    known = user if isinstance(user, AbstractUser) else None
+    known = user if isinstance(user, User) else None
     return AuditEntry.objects.create(
         user=known,
         username=known.get_username() if known else "",

@@ -10,7 +10,7 @@ from django.middleware.csrf import CsrfViewMiddleware
 from console.access import roles
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractBaseUser
+    from django.contrib.auth.models import User
     from django.http import HttpRequest
 
 _SCHEME = "bearer "
@@ -21,12 +21,12 @@ class CsrfFailed(Exception):
 
 
 class _CsrfCheck(CsrfViewMiddleware):
-    def _reject(self, request: HttpRequest, reason: str) -> str:  # type: ignore[override]
+    def _reject(self, request: HttpRequest, reason: str) -> str:
         del request
         return reason
 
 
-def caller(request: HttpRequest) -> AbstractBaseUser | None:
+def caller(request: HttpRequest) -> User | None:
     """Return who calls, or None. Raises ``CsrfFailed``.
 
     A request with an Authorization header is judged by that alone: a wrong token is not helped by a cookie.
@@ -41,7 +41,7 @@ def caller(request: HttpRequest) -> AbstractBaseUser | None:
         return None
     check = _CsrfCheck(lambda _request: HttpResponse())
     check.process_request(request)
-    reason = check.process_view(request, lambda: None, (), {})
+    reason = check.process_view(request, HttpResponse, (), {})
     if reason:
         raise CsrfFailed(str(reason))
     return user

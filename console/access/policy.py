@@ -18,7 +18,7 @@ from django.utils.deprecation import MiddlewareMixin
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+    from django.contrib.auth.models import AnonymousUser, User
     from django.http import HttpRequest, HttpResponseBase
 
     View = Callable[..., HttpResponseBase]
@@ -47,13 +47,13 @@ BY_ARGUMENT = "by-argument"
 _ATTRIBUTE = "statehouse_action"
 
 
-def role_of(user: AbstractBaseUser | AnonymousUser) -> str | None:
+def role_of(user: User | AnonymousUser) -> str | None:
     """Return the highest role of the user, or None for someone who has none (and so may do nothing)."""
     if not user.is_authenticated or not user.is_active:
         return None
-    if getattr(user, "is_superuser", False):
+    if user.is_superuser:
         return "admin"
-    names = set(user.groups.values_list("name", flat=True))  # type: ignore[union-attr]
+    names = set(user.groups.values_list("name", flat=True))
     return next((role for role in reversed(ROLES) if role in names), None)
 
 
@@ -63,17 +63,13 @@ def role_may(role: str | None, action: str) -> bool:
     return role is not None and ROLES.index(role) >= ROLES.index(least)
 
 
-def allowed(
-    user: AbstractBaseUser | AnonymousUser, action: str, application: str | None = None, store: str | None = None
-) -> bool:
+def allowed(user: User | AnonymousUser, action: str, application: str | None = None, store: str | None = None) -> bool:
     """Say whether the user may take the action on the application and store (grants per resource come later)."""
     del application, store
     return role_may(role_of(user), action)
 
 
-def demand(
-    user: AbstractBaseUser | AnonymousUser, action: str, application: str | None = None, store: str | None = None
-) -> None:
+def demand(user: User | AnonymousUser, action: str, application: str | None = None, store: str | None = None) -> None:
     """Raise ``PermissionDenied`` unless the user may take the action."""
     if not allowed(user, action, application, store):
         raise PermissionDenied(

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from django.contrib.auth import get_user_model
-from django.contrib.auth.models import AbstractUser, Group
+from django.contrib.auth.models import Group, User
 from django.db import transaction
 from django.utils import timezone
 
@@ -40,7 +39,7 @@ def ensure_groups(names: Iterable[str] = ROLES) -> None:
 
 
 @transaction.atomic
-def ensure_account(username: str, role: str, password: str | None = None, token: str | None = None) -> AbstractUser:
+def ensure_account(username: str, role: str, password: str | None = None, token: str | None = None) -> User:
     """Make the account as described, or bring it to that; doing it twice changes nothing.
 
     The password and token are set only when given. Raises ``ValueError`` for an unknown role.
@@ -48,8 +47,7 @@ def ensure_account(username: str, role: str, password: str | None = None, token:
     if role not in ROLES:
         raise ValueError(f"{role!r} is not a role. Use one of {', '.join(ROLES)}.")
     ensure_groups()
-    user, _ = get_user_model().objects.get_or_create(username=username)
-    user = cast("AbstractUser", user)
+    user, _ = User.objects.get_or_create(username=username)
     if password is not None and not user.check_password(password):
         user.set_password(password)
     elif not user.password:
@@ -66,7 +64,7 @@ def ensure_account(username: str, role: str, password: str | None = None, token:
     return user
 
 
-def user_of_token(token: str) -> AbstractUser | None:
+def user_of_token(token: str) -> User | None:
     """Return the active owner of a live token, or None."""
     if not token.startswith(TOKEN_PREFIX) and len(token) < 20:  # noqa: PLR2004 - shorter ones were never ours
         return None
@@ -77,4 +75,4 @@ def user_of_token(token: str) -> AbstractUser | None:
     now = timezone.now()
     if kept.last_used_at is None or (now - kept.last_used_at).total_seconds() > LAST_USED_SECONDS:
         ApiToken.objects.filter(pk=kept.pk).update(last_used_at=now)
-    return cast("AbstractUser", kept.user)
+    return kept.user

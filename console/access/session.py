@@ -10,10 +10,10 @@ from django.contrib.auth import get_user
 from django.http import HttpRequest
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+    from django.contrib.auth.models import User
 
 
-def user_of(session_key: str | None) -> AbstractBaseUser | AnonymousUser | None:
+def user_of(session_key: str | None) -> User | None:
     """Return the session's user from the database: None after sign-out, a changed password, or expiry.
 
     Synchronous. Django's own ``get_user`` does the checks (the session's hash of the password included).

@@ -126,7 +126,7 @@ def _answer(request: HttpRequest, by_method: dict[str, Route], path: dict[str, s
     repeated = [name for name, values in request.GET.lists() if len(values) > 1]
     if repeated:
         raise ApiError("bad-request", f"The parameter {repeated[0][:40]!r} is given more than once.")
-    answer = route.handler(Call(request, user, path, request.GET.dict()))  # type: ignore[arg-type]
+    answer = route.handler(Call(request, user, path, request.GET.dict()))
     if isinstance(answer, HttpResponseBase):
         return answer
     status, body = answer if isinstance(answer, tuple) else (route.status, answer)

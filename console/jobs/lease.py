@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 from datetime import timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from django.conf import settings
 from django.db import DatabaseError, connection
@@ -37,7 +37,7 @@ def new_owner() -> str:
 def acquire(job_id: UUID, owner: str) -> Job | None:
     """Take the job, or return None: it has ended, somebody works on it, or its attempts are used up (then it is closed)."""
     now = timezone.now()
-    mine = {
+    mine: dict[str, Any] = {
         "lease_owner": owner,
         "lease_until": now + timedelta(seconds=limits.LEASE_SECONDS),
         "attempts": F("attempts") + 1,

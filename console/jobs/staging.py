@@ -96,7 +96,7 @@ def locate(work: Work, owner: Owner) -> Place | None:
     found = next((task["stores"][job.store] for task in tasks if _has(task, job.store, partition)), None)
     if found is None:
         raise TryAgain(f"the engine that reports partition {partition} no longer has it")
-    if found.get("backend") == "memory" or not found.get("directory"):
+    if found.get("backend") != "rocksdb" or not found.get("directory"):
         return None
     if host != settings.HOST_NAME:
         raise Failed(f"Partition {partition} has moved to {host} since the dry run. Start the job again.")

@@ -52,6 +52,9 @@ class Finding:
     eta: Eta = None
 
 
+_CAUGHT_UP = Finding("OK", "Caught up.", 0.0, 0.0)
+
+
 def judge(  # noqa: PLR0911 - a list of rules, the first that holds decides
     window: Sequence[Sample], now_ms: int, *, committed: int | None = None, begin: int | None = None
 ) -> Finding:
@@ -63,13 +66,15 @@ def judge(  # noqa: PLR0911 - a list of rules, the first that holds decides
             "Lengthen the topic's retention and rebuild what depends on it.",
             eta="never",
         )
+    if window and window[-1].lag == 0:
+        return _CAUGHT_UP
     known = [sample for sample in window if sample.lag is not None]
     if not known:
         return Finding("UNKNOWN", "The lag is not known yet.")
     last = known[-1]
     lag = last.lag or 0
     if lag == 0:
-        return Finding("OK", "Caught up.", 0.0, 0.0)
+        return _CAUGHT_UP
     if now_ms - last.at > _SILENT_MS:
         return Finding("STOP", f"No report for {_seconds(now_ms - last.at)}; {lag:,} records were waiting.", eta=None)
     span_ms = last.at - known[0].at

@@ -46,11 +46,16 @@ class Windows:
                 )
 
     def judge(self, now_ms: int, gone: set[Place] | None = None) -> dict[str, Any]:
-        """Return the application's document: ``{"at", "rows": [[kind, name, partition, status, reason, lag_per_second, eta]]}``."""
+        """Return the application's document: ``{"at", "rows", "caught_up"}``.
+
+        Rows are ``[kind, name, partition, status, reason, lag_per_second, eta]``; what is simply caught up (most, as a
+        rule) is only named: ``[[kind, name, [partitions]]]``.
+        """
         for place in [place for place, window in self._windows.items() if now_ms - window[-1].at > _FORGET_MS]:
             del self._windows[place]
             self._bounds.pop(place, None)
         rows = []
+        caught_up: dict[tuple[str, str], list[int]] = {}
         for place, window in sorted(self._windows.items()):
             committed, begin = self._bounds.get(place, (None, None))
             finding = verdicts.judge(window, now_ms, committed=committed, begin=begin)
@@ -58,9 +63,16 @@ class Windows:
                 finding = verdicts.Finding(
                     "STOP", f"Its owner is gone and {window[-1].lag:,} records wait for the next one."
                 )
+            if finding.status == "OK" and finding.eta == 0.0:
+                caught_up.setdefault(place[:2], []).append(place[2])
+                continue
             rate = None if finding.lag_per_second is None else round(finding.lag_per_second, 1)
             rows.append([*place, finding.status, finding.reason, rate, finding.eta])
-        return {"at": now_ms, "rows": rows}
+        return {
+            "at": now_ms,
+            "rows": rows,
+            "caught_up": [[*name, partitions] for name, partitions in caught_up.items()],
+        }
 
     def _add(self, place: Place, sample: Sample) -> None:
         window = self._windows.setdefault(place, deque(maxlen=_SAMPLES_MAX))

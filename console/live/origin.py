@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from channels.security.websocket import WebsocketDenier
+from channels.security.websocket import WebsocketDenier  # type: ignore[import-untyped]
 from django.conf import settings
 
 if TYPE_CHECKING:

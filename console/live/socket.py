@@ -35,7 +35,7 @@ _BOARD_S = 0.1
 _by_loop: dict[asyncio.AbstractEventLoop, rendered.Rendered] = {}
 
 
-class LiveSocket(AsyncWebsocketConsumer):  # type: ignore[misc] - Channels has no types
+class LiveSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no types
     """Owned by one connection; its ticker is the only one that sends."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -21,6 +21,7 @@ from engine.control import status
 _REFRESH_MS = 100
 _CHUNK = 1_000
 
+_CAUGHT_UP = ("OK", "Caught up.", 0.0, 0.0)
 LagRow = tuple[str, str, float | None, float | str | None]
 
 
@@ -53,7 +54,7 @@ class Board:
 class Reader:
     """Keeps the parsed records of each application; all methods may be called from any thread."""
 
-    def __init__(self, client: redis.Redis | None = None) -> None:
+    def __init__(self, client: Any = None) -> None:
         self._client = client
         self._lock = threading.Lock()
         self._epoch: bytes | None = None
@@ -77,7 +78,7 @@ class Reader:
             self._read_at = time.monotonic()
             return self._board
 
-    def _refresh(self, client: redis.Redis) -> None:
+    def _refresh(self, client: Any) -> None:
         epoch, names, beat = (
             client.pipeline(transaction=False).get(keys.EPOCH).smembers(keys.APPS).get(keys.HEARTBEAT).execute()
         )
@@ -95,7 +96,7 @@ class Reader:
             applications[name] = self._application(client, name, known, wanted)
         self._board = Board(applications, _observer(beat), sum(self._revisions.values()))
 
-    def _application(self, client: redis.Redis, name: str, known: int | None, wanted: int) -> State:
+    def _application(self, client: Any, name: str, known: int | None, wanted: int) -> State:
         if known is None:
             self._records[name] = {}
             self._merge(name, client.hgetall(keys.app(name)))
@@ -149,10 +150,11 @@ def _state(
         document = json.loads(health)
         state.unreachable, state.owners = document["unreachable"], document["owners"]
     if lag:
-        state.lag = {
-            (kind, topic, partition): (verdict, reason, rate, eta)
-            for kind, topic, partition, verdict, reason, rate, eta in json.loads(lag)["rows"]
-        }
+        document = json.loads(lag)
+        for kind, topic, partitions in document["caught_up"]:
+            state.lag |= {(kind, topic, partition): _CAUGHT_UP for partition in partitions}
+        for kind, topic, partition, verdict, reason, rate, eta in document["rows"]:
+            state.lag[(kind, topic, partition)] = (verdict, reason, rate, eta)
     state.rates = [json.loads(each) for each in reversed(rates)]
     return state
 

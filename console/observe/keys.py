@@ -15,9 +15,13 @@ statehouse:observer:lock        the run that may write
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING
 
 import redis
 from django.conf import settings
+
+if TYPE_CHECKING:
+    from typing import Any
 
 APPS = "statehouse:apps"
 EPOCH = "statehouse:epoch"
@@ -59,8 +63,8 @@ def rates(name: str) -> str:
 
 
 @functools.cache
-def client(url: str | None = None) -> redis.Redis:
-    """Return this process's client; it keeps bytes as bytes, and fails within seconds when Redis is away."""
+def client(url: str | None = None) -> Any:
+    """Return this process's client (its type stubs mix sync and async answers, hence Any); it keeps bytes as bytes, and fails within seconds when Redis is away."""
     return redis.Redis.from_url(
         url or settings.REDIS_URL,
         socket_timeout=TIMEOUT_S,

@@ -34,7 +34,7 @@ class Writer:
         self._applications: dict[str, int] = {}
         self._instances: dict[tuple[str, str, int], int] = {}
         self._restores: dict[tuple[str, str, str, str, int, int], tuple[int, bool]] = {}
-        self._owners: dict[OwnershipKey, int] = {}
+        self._owners: dict[str, dict[tuple[str, str, str], int]] = {}
 
     def write(
         self,
@@ -50,10 +50,9 @@ class Writer:
                 for record in records.values():
                     if isinstance(record, status.InstanceStatus):
                         self._instance(record)
-                    elif isinstance(record, status.TaskStatus):
-                        self._ownership(record)
                     elif isinstance(record, status.StoreStatus):
                         self._restore(record)
+                self._ownerships([record for record in records.values() if isinstance(record, status.TaskStatus)])
                 for record, ending, at_ms in ended:
                     self._end(record, ending, at_ms)
                 Event.objects.bulk_create([_event(event) for event in events], ignore_conflicts=True, batch_size=500)
@@ -65,6 +64,7 @@ class Writer:
     def close_open(self, alive: set[str]) -> None:
         """Close what the database still shows as open but no record does: it ended while nobody observed."""
         now = datetime.now(UTC)
+        self._owners = {}
         with transaction.atomic():
             for row in Ownership.objects.filter(until__isnull=True):
                 if f"task|{row.application_id}|{row.task}|{row.instance}" not in alive:
@@ -114,38 +114,47 @@ class Writer:
         )
         self._instances[key] = record.at
 
-    def _ownership(self, record: status.TaskStatus) -> None:
-        key = (record.application, record.task, record.instance, record.role)
-        if self._owners.get(key) == record.incarnation:
-            return
-        for other in ("active", "standby", "global"):
-            if other != record.role:
-                self._close_ownership((*key[:3], other), record.at, f"became {record.role}")
-        open_rows = Ownership.objects.filter(
-            application_id=record.application,
-            task=record.task,
-            instance=record.instance,
-            role=record.role,
-            until__isnull=True,
-        )
-        open_rows.exclude(incarnation=record.incarnation).update(
-            until=when(record.at), reason="the instance started anew"
-        )
-        if not open_rows.filter(incarnation=record.incarnation).exists():
-            Ownership.objects.create(
-                application_id=record.application,
-                task=record.task,
-                instance=record.instance,
-                incarnation=record.incarnation,
-                role=record.role,
-                since=when(record.at),
-                reason=record.reason or "",
+    def _ownerships(self, records: list[status.TaskStatus]) -> None:
+        """Open what is new and close what it ends; one insert, however many tasks moved."""
+        fresh = []
+        for record in records:
+            known = self._open_ownerships(record.application)
+            place = (record.task, record.instance)
+            if known.get((*place, record.role)) == record.incarnation:
+                continue
+            for role in ("active", "standby", "global"):
+                if (*place, role) in known:
+                    same = role == record.role
+                    reason = "the instance started anew" if same else f"became {record.role}"
+                    self._close_ownership((record.application, *place, role), record.at, reason)
+            known[(*place, record.role)] = record.incarnation
+            fresh.append(
+                Ownership(
+                    application_id=record.application,
+                    task=record.task,
+                    instance=record.instance,
+                    incarnation=record.incarnation,
+                    role=record.role,
+                    since=when(record.at),
+                    reason=record.reason or "",
+                )
             )
-        self._owners[key] = record.incarnation
+        Ownership.objects.bulk_create(fresh, batch_size=500)
+
+    def _open_ownerships(self, application: str) -> dict[tuple[str, str, str], int]:
+        """Return (task, instance, role) -> incarnation of what stands open, read from the database once."""
+        if application not in self._owners:
+            rows = Ownership.objects.filter(application_id=application, until__isnull=True)
+            self._owners[application] = {
+                (task, instance, role): incarnation
+                for task, instance, role, incarnation in rows.values_list("task", "instance", "role", "incarnation")
+            }
+        return self._owners[application]
 
     def _close_ownership(self, key: OwnershipKey, at_ms: int, reason: str) -> None:
         application, task, instance, role = key
-        self._owners.pop(key, None)
+        if self._open_ownerships(application).pop((task, instance, role), None) is None:
+            return
         Ownership.objects.filter(
             application_id=application, task=task, instance=instance, role=role, until__isnull=True
         ).update(until=when(at_ms), reason=reason)

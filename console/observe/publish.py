@@ -30,7 +30,7 @@ _CHANGES_KEPT = 200_000
 class Publisher:
     """Owns the keys of ``console.observe.keys``. Every method may raise ``redis.RedisError``: nothing was lost, call again."""
 
-    def __init__(self, client: redis.Redis, pinger: Pinger, run: str) -> None:
+    def __init__(self, client: Any, pinger: Pinger, run: str) -> None:
         self._client = client
         self._pinger = pinger
         self._run = run.encode()

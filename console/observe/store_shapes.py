@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from console.lag import verdicts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from console.observe.board import State
     from engine.control.status import StoreStatus, TaskStatus
@@ -34,15 +34,16 @@ def total(values: Iterable[int | None]) -> int | None:
 
 def primary(copies: Iterable[StoreStatus], unreachable: Iterable[str]) -> StoreStatus | None:
     """Return the copy that serves: active (or global), reachable before unreachable, the newest of equals."""
-    silent = set(unreachable)
     serving = [copy for copy in copies if copy.role != "standby"]
+    if len(serving) < 2:  # noqa: PLR2004 - by far the most common case, and there may be 10,000 of them
+        return serving[0] if serving else None
+    silent = set(unreachable)
     return max(serving, key=lambda copy: (copy.instance not in silent, copy.at), default=None)
 
 
-def owner(copies: Iterable[TaskStatus], unreachable: Iterable[str]) -> TaskStatus | None:
+def owner(copies: Iterable[TaskStatus], unreachable: Container[str]) -> TaskStatus | None:
     """Return the active copy of a task whose instance can be reached, the newest of equals."""
-    silent = set(unreachable)
-    active = [copy for copy in copies if copy.role != "standby" and copy.instance not in silent]
+    active = [copy for copy in copies if copy.role != "standby" and copy.instance not in unreachable]
     return max(active, key=lambda copy: copy.at, default=None)
 
 
@@ -81,13 +82,15 @@ def partition_state(record: StoreStatus | None, state: State) -> str:
     return "running" if record.phase == "done" else record.phase
 
 
-def strip(state: State, store: str) -> dict[str, Any]:
+def _strip(
+    state: State, partitions: dict[int, list[StoreStatus]], serving: dict[int, StoreStatus | None]
+) -> dict[str, Any]:
     """Return the row of cells: ``[partition, index of the owner, fill, state, standbys]``."""
     names = sorted(state.instances)
     index = {name: place for place, name in enumerate(names)}
     cells = []
-    for partition, copies in sorted(all_partitions(state, store).items()):
-        record = primary(copies, state.unreachable)
+    for partition, copies in sorted(partitions.items()):
+        record = serving[partition]
         what = partition_state(record, state)
         standbys = sum(copy.role == "standby" for copy in copies)
         place = None if record is None or what == "moving" else index.get(record.instance)
@@ -152,11 +155,7 @@ def summary(state: State, store: str) -> dict[str, Any]:
     known = [record for record in serving.values() if record is not None]
     restoring = [record for record in known if partition_state(record, state) in {"restoring", "queued", "stalled"}]
     first = known[0] if known else None
-    slots = [
-        (record.position - record.start, record.snapshot_end - record.start)
-        for record in restoring
-        if _has_slots(record)
-    ]  # type: ignore[operator]
+    slots = [found for record in restoring if (found := _slots(record)) is not None]
     whole = sum(size for _, size in slots)
     return {
         "name": store,
@@ -171,9 +170,12 @@ def summary(state: State, store: str) -> dict[str, Any]:
         if whole and len(slots) == len(restoring)
         else None,
         "eta": verdicts.slowest(restore_eta(record) for record in restoring) if restoring else 0.0,
-        "strip": strip(state, store),
+        "strip": _strip(state, partitions, serving),
     }
 
 
-def _has_slots(record: StoreStatus) -> bool:
-    return record.start is not None and record.position is not None and record.snapshot_end is not None
+def _slots(record: StoreStatus) -> tuple[int, int] | None:
+    """Return how many offsets the restore has passed, and of how many."""
+    if record.start is None or record.position is None or record.snapshot_end is None:
+        return None
+    return record.position - record.start, record.snapshot_end - record.start

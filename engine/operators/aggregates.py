@@ -88,7 +88,7 @@ class CountProcessor(Folding):
                 for time, entry in zip(map(times.__getitem__, keys), found, strict=True)
             ],
         )
-        state.hold(batch, raws, dict(zip(keys, found, strict=True)))
+        state.hold(batch, raws, dict(zip(keys, found, strict=True)) if state.send_old else None)
         return None
 
     def _updates(self, batch: Batch, raws: list[bytes], entries: dict[bytes, Entry | None]) -> Updates:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import chain, compress
 from typing import Any
 
 from engine import serdes
@@ -109,19 +110,19 @@ class KeyedState:
 
     # -- with the last update of each key only ----------------------------------------------------------------------------
 
-    def hold(self, batch: Batch, raws: list[bytes], fetched: dict[bytes, Entry | None]) -> None:
-        """Remember that `raws` changed, in order, from what `fetched` had; `release` reads their new values."""
+    def hold(self, batch: Batch, raws: list[bytes], fetched: dict[bytes, Entry | None] | None) -> None:
+        """Remember that `raws` changed, in order, from what `fetched` had; `release` reads their new values.
+
+        `fetched` may be None for an operator that deletes nothing and need not send old values.
+        """
         if not self._sends:
             return
         self._touched.append(raws)
-        olds = self._olds
-        if self.send_old:
-            for raw in fetched.keys() - olds.keys():
-                entry = fetched[raw]
-                olds[raw] = None if entry is None else entry[0]
-        else:
-            # Without old values it only matters whether there was one: a key that came and went leaves no tombstone.
-            olds.update({raw: fetched[raw] for raw in fetched.keys() - olds.keys()})
+        if fetched is not None:
+            olds = self._olds
+            # Old values are as of the last commit. Without `send_old` it only matters whether there was one: a key that
+            # came and went leaves no tombstone.
+            olds.update({raw: entry and entry[0] for raw, entry in fetched.items() if raw not in olds})
         if batch.headers is not None:
             self._headers.update(zip(raws, batch.headers, strict=True))
 
@@ -129,24 +130,30 @@ class KeyedState:
         """At a commit: the last update of each key that changed since the one before."""
         if not self._touched:
             return None
-        last_first = dict.fromkeys(raw for raws in reversed(self._touched) for raw in reversed(raws))
-        raws = list(last_first)
+        raws = list(dict.fromkeys(chain.from_iterable(map(reversed, reversed(self._touched)))))
         raws.reverse()
-        entries = self.store.fetch(raws)
+        found = self.store.fetch_column(raws)
         olds, headers, deleted_at = self._olds, self._headers, self._deleted_at
         self._touched, self._olds, self._headers, self._deleted_at = [], {}, {}, {}
         if deleted_at:
-            raws = [raw for raw in raws if entries[raw] is not None or olds[raw] is not None]
+            kept = [entry is not None or olds[raw] is not None for raw, entry in zip(raws, found, strict=True)]
+            raws, found = list(compress(raws, kept)), list(compress(found, kept))
         if not raws:
             return None
-        found = [entries[raw] for raw in raws]
+        if None in found:
+            values = [None if entry is None else entry[0] for entry in found]
+            timestamps = [
+                deleted_at[raw] if entry is None else entry[1] for raw, entry in zip(raws, found, strict=True)
+            ]
+        else:
+            values, timestamps = map(list, zip(*found, strict=True))
         return Batch(
             self.key_serde.deserialize_many(raws),
-            [None if entry is None else entry[0] for entry in found],
-            [deleted_at[raw] if entry is None else entry[1] for raw, entry in zip(raws, found, strict=True)],
+            values,
+            timestamps,
             [olds[raw] for raw in raws] if self.send_old else [None] * len(raws),
             headers=[headers.get(raw) for raw in raws] if headers else None,
-            raw_keys=list(raws),
+            raw_keys=[*raws],
             key_serde=self.key_serde,
         )
 

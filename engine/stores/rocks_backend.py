@@ -10,19 +10,25 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
 from rocksdict import Rdict, ReadOptions, WriteBatch, WriteOptions
 
-from engine.errors import StateDirectoryLocked, StoreError, TaskCorrupted
+from engine.errors import StateDirectoryLocked, StatehouseError, StoreError, TaskCorrupted
 from engine.stores.backend import DEFAULT, Columns, Range, Write
 from engine.stores.rocks_options import make_options
 
 _META = "meta"
 _SORT_FROM = 1_000
+# What a rebuild can't mend, in the operating system's words.
+_ENVIRONMENT = ("No space left", "Permission denied", "Read-only file system", "Too many open files", "Disk quota")
 _SIZE_PROPERTIES = ("rocksdb.live-sst-files-size", "rocksdb.cur-size-all-mem-tables")
+
+
+Row = tuple[bytes, bytes]
 
 
 class RocksBackend:
@@ -39,15 +45,12 @@ class RocksBackend:
         self._writing = WriteOptions()
         self._writing.disable_wal = True  # type: ignore[method-assign, assignment]
         directory.mkdir(parents=True, exist_ok=True)
-        path = str(directory)
-        existing = Rdict.list_cf(path) if (directory / "CURRENT").exists() else []
-        names = {DEFAULT, _META, *existing}
-        try:
-            self._db: Rdict | None = Rdict(
-                path, make_options(overrides), column_families={name: make_options(overrides) for name in names}
-            )
-        except Exception as error:  # rocksdict raises plain Exception
-            raise _opening_error(directory, error) from error
+        made = make_options(overrides)
+        with self._named_errors("opened"):
+            existing = Rdict.list_cf(str(directory)) if (directory / "CURRENT").exists() else []
+            names = {DEFAULT, _META, *existing}
+            families = {name: make_options(overrides) for name in names}
+            self._db: Rdict | None = Rdict(str(directory), made, column_families=families)
         self._spaces: dict[str, Rdict] = {name: self._db.get_column_family(name) for name in names if name != DEFAULT}
         self._spaces[DEFAULT] = self._db
         self._handles = {name: self._db.get_column_family_handle(name) for name in names}
@@ -57,7 +60,10 @@ class RocksBackend:
         space = self._spaces.get(family)
         if space is None:
             return [None] * len(keys)
-        found: list[bytes | None] = space.get(keys)  # type: ignore[arg-type, assignment]
+        try:
+            found: list[bytes | None] = space.get(keys)  # type: ignore[arg-type, assignment]
+        except Exception as error:
+            raise self._named(error, "read") from error
         return found
 
     def lookup(self, family: str, keys: list[bytes]) -> list[bytes | None]:
@@ -82,7 +88,7 @@ class RocksBackend:
             rows = space.items(backwards=True, read_opt=options)
             if lower := bounds.lower:
                 rows = takewhile(lambda row: row[0] >= lower, rows)
-        return _holding(options, rows)
+        return self._holding(options, rows)
 
     def page(self, family: str, bounds: Range, limit: int) -> list[tuple[bytes, bytes]]:
         """See `Backend`."""
@@ -111,10 +117,11 @@ class RocksBackend:
             batch.set_default_column_family(self._handles[_META])
             for name, value in change.meta.items():
                 batch.put(name.encode(), value)
-        if not batch.is_empty():
-            database.write(batch, self._writing)
-        for family in change.drops:
-            self._drop(family)
+        with self._named_errors("written"):
+            if not batch.is_empty():
+                database.write(batch, self._writing)
+            for family in change.drops:
+                self._drop(family)
 
     def meta(self, name: str) -> bytes | None:
         """See `Backend`."""
@@ -150,10 +157,11 @@ class RocksBackend:
     def flush(self) -> None:
         """See `Backend`. The position's family goes last: data ahead of its position only means a replay."""
         self._open_database()
-        for name, space in self._spaces.items():
-            if name != _META:
-                space.flush()
-        self._spaces[_META].flush()
+        with self._named_errors("flushed"):
+            for name, space in self._spaces.items():
+                if name != _META:
+                    space.flush()
+            self._spaces[_META].flush()
 
     def close(self) -> None:
         """See `Backend`. All iterators must be gone by now: a live one would keep the directory locked."""
@@ -167,6 +175,33 @@ class RocksBackend:
             self._spaces = {}
             self._db.close()
             self._db = None
+
+    def _holding(self, _options: ReadOptions, rows: Iterator[Any]) -> Iterator[Row]:
+        """`rows`, with the options kept alive: rocksdict's iterator points into their bound without owning it."""
+        with self._named_errors("read"):
+            yield from rows
+
+    @contextmanager
+    def _named_errors(self, attempt: str) -> Iterator[None]:
+        try:
+            yield
+        except StatehouseError:
+            raise
+        except Exception as error:
+            raise self._named(error, attempt) from error
+
+    def _named(self, error: Exception, attempt: str) -> StatehouseError:
+        """The error by what happens next; rocksdict raises plain Exceptions with RocksDB's words."""
+        words = str(error)
+        what = f"the store in {self.directory} cannot be {attempt} ({words})"
+        if "LOCK:" in words or "lock hold" in words:
+            return StateDirectoryLocked(
+                f"{what}: another process holds it, or an iterator that was not closed. Stop the other process, or give "
+                "this one another state directory"
+            )
+        if any(sign in words for sign in _ENVIRONMENT):
+            return StoreError(f"{what}: the disk or its limits are at fault; mend them and start again")
+        return TaskCorrupted(f"{what}: it must be rebuilt from its changelog")
 
     def _open_database(self) -> Rdict:
         if self._db is None:
@@ -185,11 +220,6 @@ class RocksBackend:
                 self._open_database().drop_column_family(family)
 
 
-def _holding(_options: ReadOptions, rows: Iterator[Any]) -> Iterator[tuple[bytes, bytes]]:
-    """`rows`, with the options kept alive: rocksdict's iterator points into their bound without owning it."""
-    yield from rows
-
-
 def _fill(batch: WriteBatch, part: Columns) -> None:
     keys, values = part.keys, part.values
     if len(keys) >= _SORT_FROM:
@@ -200,19 +230,3 @@ def _fill(batch: WriteBatch, part: Columns) -> None:
     # A deque of length 0 drains an iterator at the speed of C: 0.11 µs a row against 0.2 in a loop.
     deque(map(batch.put, keys, values), 0)
     deque(map(batch.delete, part.deletes), 0)
-
-
-def _opening_error(directory: Path, error: Exception) -> Exception:
-    words = str(error)
-    if "LOCK:" in words or "lock hold" in words:
-        return StateDirectoryLocked(
-            f"the store in {directory} is held by another process, or by an iterator that was not closed ({words}): "
-            "stop the other process, or give this one another state directory"
-        )
-    return TaskCorrupted(f"the store in {directory} cannot be opened ({words}): it must be rebuilt from its changelog")
-
-
-def _keeping(rows: Iterator[tuple[bytes, bytes]], options: ReadOptions) -> Iterator[tuple[bytes, bytes]]:
-    """The rows, with the options that they are read by: rocksdict's iterator reads the bound from freed memory otherwise."""
-    yield from rows
-    del options

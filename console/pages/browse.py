@@ -64,7 +64,7 @@ def answer(request: HttpRequest, asked: query.Query, seen: dict[str, Any]) -> di
     nothing: dict[str, Any] = {"rows": [], "sources": [], "more": ""}
     if asked.problem:
         return nothing | {"outcome": "bad", "words": asked.problem, "copies": []}
-    copies = copy_as.entries(request, app, store, asked.params, asked.by)
+    copies = copy_as.entries(request, app, store, asked.params, seen["kind"])
     try:
         got = entries.page(app, store, asked.params)
     except entries.Unavailable as error:

@@ -14,17 +14,17 @@ from django.core.management import get_commands
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
-_COMMANDS = {
-    "key": "get",
-    "prefix": "prefix",
-    "range": "range",
-    "window": "window",
-    "session": "session",
-    "as-of": "as-of",
-}
+# The command's own options for a query's parameters, and which of them each of its actions takes.
+_OPTIONS = {
+    "key_format": "--key-format", "value_format": "--value-format", "limit": "--limit", "partition": "--partition", "reverse": "--reverse",
+    "window_from": "--from-ms", "window_to": "--to-ms", "session_from": "--from-ms", "session_to": "--to-ms",
+}  # fmt: skip
+_FORMATS = {"key_format", "value_format"}
 
 
-def entries(request: HttpRequest, app: str, store: str, params: dict[str, str], by: str) -> list[dict[str, str]]:
+def entries(
+    request: HttpRequest, app: str, store: str, params: dict[str, str], kind: str | None
+) -> list[dict[str, str]]:
     """Return name and text of each way to repeat a query of a store."""
     path = f"/api/v1/applications/{quote(app)}/stores/{quote(store)}/entries"
     base = f"{request.scheme}://{request.get_host()}"
@@ -34,8 +34,9 @@ def entries(request: HttpRequest, app: str, store: str, params: dict[str, str], 
         {"name": "curl", "text": f'curl -H "Authorization: Bearer $STATEHOUSE_TOKEN" {shlex.quote(url)}'},
         {"name": "Python", "text": _python(f"{base}{path}", wanted)},
     ]
-    if "store" in get_commands() and by in _COMMANDS:
-        ways.insert(1, {"name": "CLI", "text": _command(app, store, wanted, by)})
+    command = _command(app, store, wanted, kind) if "store" in get_commands() else ""
+    if command:
+        ways.insert(1, {"name": "CLI", "text": command})
     return ways
 
 
@@ -48,13 +49,19 @@ def _python(url: str, params: dict[str, str]) -> str:
     )
 
 
-def _command(app: str, store: str, params: dict[str, str], by: str) -> str:
-    words = ["uv", "run", "manage.py", "store", _COMMANDS[by], app, store]
-    words += [value for name, value in params.items() if name in {"key", "prefix"}]
-    words += [
-        word
-        for name, value in params.items()
-        if name not in {"key", "prefix"}
-        for word in (f"--{name.replace('_', '-')}", value)
-    ]
-    return " ".join(shlex.quote(word) for word in words)
+def _command(app: str, store: str, params: dict[str, str], kind: str | None) -> str:
+    """Return the command line, or nothing where ``manage.py store`` has no words for the query."""
+    if "to" in params and "from" not in params:
+        return ""
+    timed = kind if kind in {"window", "session"} and not {"prefix", "from"} & params.keys() else None
+    action = timed or (
+        "prefix" if "prefix" in params else "as-of" if "as_of" in params else "get" if "key" in params else "range"
+    )
+    taken = _FORMATS if action in {"get", "as-of"} else _OPTIONS.keys()
+    words = ["--application", app]
+    for name in [name for name in params if name in taken]:
+        words += [_OPTIONS[name]] if name == "reverse" else [_OPTIONS[name], params[name]]
+    places = [store] + [params[name] for name in ("key", "prefix", "from", "to", "as_of") if name in params]
+    # A key that begins with a dash is a key and not an option.
+    words += ["--", *places] if any(place.startswith("-") for place in places) else places
+    return shlex.join(["uv", "run", "manage.py", "store", action, *words])

@@ -12,15 +12,15 @@ from console.observe import snapshot
 from console.pages import verdicts
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractUser
+    from django.contrib.auth.models import User
     from django.http import HttpRequest, HttpResponse
 
 LIVE_HEADER = "X-Statehouse-Live"
 
 
-def user_of(request: HttpRequest) -> AbstractUser:
+def user_of(request: HttpRequest) -> User:
     """Return the signed-in user; views without one are not reached (LoginRequiredMiddleware)."""
-    return cast("AbstractUser", request.user)
+    return cast("User", request.user)
 
 
 def is_tick(request: HttpRequest) -> bool:

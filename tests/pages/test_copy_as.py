@@ -1,0 +1,56 @@
+"""What "copy as" gives can be pasted: the command's own parser takes it, and the URL means the same query."""
+
+import shlex
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from django.core.management import load_command_class
+from django.test import RequestFactory
+
+from console.pages import copy_as
+
+
+def copies(params, kind="key-value"):
+    request = RequestFactory().get("/")
+    return {each["name"]: each["text"] for each in copy_as.entries(request, "flights", "counts", params, kind)}
+
+
+def parsed(line):
+    words = shlex.split(line)
+    assert words[:4] == ["uv", "run", "manage.py", "store"]
+    return vars(load_command_class("engine", "store").create_parser("manage.py", "store").parse_args(words[4:]))
+
+
+@pytest.mark.parametrize(
+    ("params", "kind", "expected"),
+    [
+        ({"limit": "50"}, "key-value", {"action": "range", "from_key": None, "limit": 50}),
+        ({"limit": "50", "key": "it's $HOME"}, "key-value", {"action": "get", "key": "it's $HOME"}),
+        ({"limit": "50", "key": "-5", "key_format": "int64"}, "key-value", {"action": "get", "key": "-5", "key_format": "int64"}),
+        ({"limit": "20", "prefix": "U", "reverse": "true"}, "key-value", {"action": "prefix", "prefix": "U", "limit": 20, "reverse": True}),
+        ({"limit": "50", "from": "A", "to": "B", "partition": "3"}, "key-value", {"action": "range", "from_key": "A", "to_key": "B", "partition": 3}),
+        ({"limit": "50", "key": "JFK"}, "window", {"action": "window", "key": "JFK", "from_ms": None}),
+        ({"limit": "50", "window_from": "7", "window_to": "9"}, "window", {"action": "window", "key": None, "from_ms": 7, "to_ms": 9}),
+        ({"limit": "50", "key": "a", "as_of": "12"}, "versioned", {"action": "as-of", "key": "a", "time_ms": 12}),
+    ],
+)  # fmt: skip
+def test_the_command_line_is_taken_by_the_command(params, kind, expected):
+    found = parsed(copies(params, kind)["CLI"])
+    assert found["store"] == "counts"
+    assert found["application"] == "flights"
+    assert {name: found[name] for name in expected} == expected
+
+
+def test_a_query_that_the_command_has_no_words_for_is_not_offered():
+    assert "CLI" not in copies({"limit": "50", "to": "B"})
+
+
+def test_curl_quotes_for_the_shell_and_leaves_the_token_to_the_reader():
+    words = shlex.split(copies({"key": "it's; rm -rf /"})["curl"])
+    assert words[:3] == ["curl", "-H", "Authorization: Bearer $STATEHOUSE_TOKEN"]
+    assert len(words) == 4
+    assert dict(parse_qsl(urlsplit(words[3]).query)) == {"key": "it's; rm -rf /"}
+
+
+def test_the_python_text_is_python():
+    compile(copies({"key": 'quote " and \\ slash'})["Python"], "copied", "exec")

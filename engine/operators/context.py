@@ -28,6 +28,10 @@ class NodeContext(Protocol):
     # Whether aggregates of cached stores hold their updates back until a commit.
     caching: bool
 
+    # Times that operators keep beside the committed offsets, by store (Kafka Streams' processor metadata): a change is
+    # committed with the task, or forgotten with it.
+    processor_times: dict[str, int]
+
     # The timestamp of the record being processed: plain (not timestamped) stores log it with their changes.
     timestamp: int
 

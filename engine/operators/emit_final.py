@@ -22,8 +22,7 @@ class CloseScan:
         self._store = store
         self._next_time_to_emit = 0
         # Kafka Streams keeps it in its commit metadata, so that no window comes out twice after a restart.
-        self._metadata: dict[str, int] = getattr(context, "processor_metadata", {})
-        self.last_close = self._metadata.get(store, NEVER)
+        self.last_close = context.processor_times.get(store, NEVER)
 
     def due(self, close: int) -> tuple[int, int] | None:
         """The bounds, both inclusive, that must be scanned now that all before `close` is final; None: not now.
@@ -42,7 +41,7 @@ class CloseScan:
         lower = self.lower()
         if not self.worthwhile(lower, upper):
             return NOTHING
-        self.last_close = self._metadata[self._store] = close
+        self.last_close = self._context.processor_times[self._store] = close
         return lower, upper
 
     def upper(self, close: int) -> int:

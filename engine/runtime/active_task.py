@@ -37,6 +37,8 @@ class Committed:
 
     offset: int
     time: int = partition_time.UNKNOWN
+    # Times that operators keep, by store: the same beside every partition of a task.
+    processors: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass
@@ -118,6 +120,8 @@ class ActiveTask:
     def _make_processors(self) -> None:
         self.context.stream_time = max((c.time for c in self.committed.values()), default=partition_time.UNKNOWN)
         self.context.timestamp = self.context.stream_time
+        # Sorted, so that the latest of each name wins.
+        self.context.processor_times = dict(sorted(kept for c in self.committed.values() for kept in c.processors))
         opened = {name: o.store for name, o in self.stores.items()}
         self.task = Task(
             self.plan,
@@ -169,8 +173,9 @@ class ActiveTask:
 
     def offsets(self) -> list[TopicPartition]:
         """Step 2: where every input stands, changed or not, with its partition time beside it."""
+        times = tuple(self.context.processor_times.items())
         return [
-            TopicPartition(q.place[0], q.place[1], q.position, metadata=partition_time.encode(q.partition_time))
+            TopicPartition(q.place[0], q.place[1], q.position, metadata=partition_time.encode(q.partition_time, times))
             for q in self.inputs.by_place.values()
         ]
 
@@ -179,7 +184,9 @@ class ActiveTask:
         for opened in self.stores.values():
             opened.store.commit(None if opened.acked is None else opened.acked + 1)
             opened.acked = None
-        self.committed = {q.place: Committed(q.position, q.partition_time) for q in self.inputs.by_place.values()}
+        times = tuple(self.context.processor_times.items())
+        inputs = self.inputs.by_place.values()
+        self.committed = {q.place: Committed(q.position, q.partition_time, times) for q in inputs}
         self.dirty = False
 
     def rollback(self) -> list[TopicPartition]:

@@ -111,7 +111,8 @@ class Preparation:
         for place in wanted.places:
             if place in known:
                 offset = self._within(wanted, place, known[place].offset, begins[place], ends[place])
-                wanted.committed[place] = Committed(offset, partition_time.decode(known[place].metadata).time)
+                beside = partition_time.decode(known[place].metadata)
+                wanted.committed[place] = Committed(offset, beside.time, beside.processors)
             else:
                 latest = wanted.resets.get(place[0]) == "latest"
                 wanted.committed[place] = Committed(ends[place] if latest else begins[place])

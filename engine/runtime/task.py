@@ -57,6 +57,7 @@ class TaskContext:
         self.timestamp = -1  # of the record being processed
         self.stream_time = -1
         self.dropped_by_reason: dict[str, int] = {}
+        self.processor_times: dict[str, int] = {}  # by store; committed beside the offsets
         self.commit_requested = False  # by a processor; the loop clears it when it has committed
 
     def dropped(self, count: int, reason: str = "expired") -> None:
@@ -202,6 +203,7 @@ class _NodeContext:
         self.emit_interval_ms = task.emit_interval_ms
         self.caching = task.caching
         self.wall_clock = task.context.wall_clock
+        self.processor_times = task.context.processor_times
         self.dropped = task.context.dropped
         self.send = task.collector.send
         self.partitions_of = task.collector.partitions_of

@@ -29,6 +29,7 @@ class LoneContext:
         self.emit_interval_ms = emit_interval_ms
         self.timestamp = -1
         self.now = 0
+        self.processor_times: dict[str, int] = {}
         self.dropped_records = 0
         self._stores: dict[str, Any] = {}
         self._shared: dict[str, Any] = {}

@@ -103,12 +103,13 @@ TIME_ZONE = "UTC"
 
 # --- static files: ours, and the browser libraries that set-up puts into node_modules (nothing from a CDN)
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+# `collectstatic` is for images; a checkout serves from the folders themselves.
+_COLLECTED = BASE_DIR / "staticfiles"
+STATIC_ROOT = _COLLECTED if _COLLECTED.is_dir() or "collectstatic" in sys.argv else None
 _LIBRARIES = {"uplot": BASE_DIR / "node_modules" / "uplot" / "dist"}
 STATICFILES_DIRS: list[object] = [folder for folder in [BASE_DIR / "static"] if folder.is_dir()]
 STATICFILES_DIRS += [(f"lib/{name}", folder) for name, folder in _LIBRARIES.items() if folder.is_dir()]
-# `collectstatic` is for images; a checkout serves from the folders themselves.
-WHITENOISE_USE_FINDERS = not STATIC_ROOT.is_dir()
+WHITENOISE_USE_FINDERS = STATIC_ROOT is None
 WHITENOISE_AUTOREFRESH = DEBUG or TESTING
 
 # --- sessions, cookies, headers
@@ -138,11 +139,13 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 # --- Channels
+# A receiver blocks in Redis for 5 s at a time; redis-py's own bound on an answer is as short, and would end the wait.
+CHANNELS_REDIS = {"address": REDIS_URL, "socket_timeout": 20, "socket_connect_timeout": 5}
 CHANNEL_LAYERS = {
     "default": {
-        "BACKEND": "channels_redis.core.RedisChannelLayer",
+        "BACKEND": "console.live.layer.PatientRedisChannelLayer",
         # Messages are pings ("something changed"): a socket that is behind loses nothing by dropping them.
-        "CONFIG": {"hosts": [REDIS_URL], "prefix": "statehouse-channels", "capacity": 100, "expiry": 10},
+        "CONFIG": {"hosts": [CHANNELS_REDIS], "prefix": "statehouse-channels", "capacity": 100, "expiry": 10},
     },
 }
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from django.conf import settings
 from django.db import DatabaseError, connection
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
 from console import limits
@@ -30,8 +30,30 @@ logger = logging.getLogger(__name__)
 
 
 def new_owner() -> str:
-    """Return a name for one delivery's work: no two deliveries share it, wherever they run."""
-    return f"{settings.HOST_NAME}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
+    """Return a name for one delivery's work: no two deliveries share it, wherever they run.
+
+    It tells the worker: the parent's process id (Celery's main process forks those that work) and our own.
+    """
+    return f"{settings.HOST_NAME}:{os.getppid()}/{os.getpid()}:{uuid.uuid4().hex[:12]}"
+
+
+def hand_back() -> int:
+    """Give back what this worker's processes hold, because it shuts down; return how many jobs.
+
+    Called in the worker's main process. Those who work notice at their next heartbeat that the lease is no longer
+    theirs and stop; the reaper sends the job again. A shutdown is nobody's failure, so the attempt does not count.
+    """
+    here = f"{settings.HOST_NAME}:"
+    mine = Q(lease_owner__startswith=f"{here}{os.getpid()}/") | Q(
+        lease_owner__startswith=here, lease_owner__contains=f"/{os.getpid()}:"
+    )
+    held = Job.objects.filter(mine, state__in=("running", "cancelling"))
+    return held.update(
+        lease_owner="",
+        lease_until=timezone.now(),
+        attempts=F("attempts") - 1,
+        reason="Its worker shut down; it goes on.",
+    )
 
 
 def acquire(job_id: UUID, owner: str) -> Job | None:

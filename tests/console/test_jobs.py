@@ -1,4 +1,5 @@
 import json
+import os
 import threading
 import uuid
 from datetime import timedelta
@@ -493,6 +494,29 @@ def test_a_job_whose_worker_died_is_sent_again_and_then_given_up(ordered, sent):
     assert ordered.state == "failed"
     assert "Given up after 3 attempts" in ordered.reason
     assert len(sent) == limits.ATTEMPTS_MAX
+
+
+def test_a_worker_that_shuts_down_hands_its_jobs_back(ordered, stopped, sent, monkeypatch):
+    build = restore.build_generation
+
+    def shutting_down(*args, **options):
+        if not stopped.built:
+            Job.objects.filter(pk=ordered.pk).update(
+                lease_owner=lease.new_owner().replace(f"{os.getppid()}/", f"{os.getpid()}/")
+            )
+            tasks.stop_working()
+        return build(*args, **options)
+
+    monkeypatch.setattr(restore, "build_generation", shutting_down)
+    work.deliver(ordered.pk)
+    ordered.refresh_from_db()
+    assert (ordered.state, ordered.attempts, stopped.orders) == ("running", 0, [])
+
+    tasks.reap()
+    assert len(sent) == 2
+    work.deliver(ordered.pk)
+    ordered.refresh_from_db()
+    assert (ordered.state, ordered.attempts) == ("succeeded", 1)
 
 
 def test_a_live_lease_is_left_alone(ordered, sent):

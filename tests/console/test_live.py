@@ -200,6 +200,32 @@ async def test_updates_come_at_most_twice_a_second(as_role):
         assert 2 <= count <= 5
 
 
+@pytest.mark.usefixtures("observed_again")
+async def test_a_socket_that_hears_of_nothing_stays_open(as_role):
+    headers = cookies(await sync_to_async(as_role)("viewer"))
+
+    # Longer than a receiver waits in Redis at a time.
+    async with opened(headers=headers) as (talk, _):
+        for _ in range(7):
+            await until(talk, "alive")
+
+
+@pytest.mark.usefixtures("observed_again")
+async def test_a_socket_outlives_an_absence_of_redis(as_role, monkeypatch):
+    import redis
+    from channels_redis.core import RedisChannelLayer
+
+    async def fail(*_args):
+        raise redis.ConnectionError("away")
+
+    headers = cookies(await sync_to_async(as_role)("viewer"))
+    with monkeypatch.context() as patched:
+        patched.setattr(RedisChannelLayer, "receive_single", fail)
+        async with opened(headers=headers) as (talk, _):
+            for _ in range(3):
+                await until(talk, "alive")
+
+
 @pytest.mark.parametrize(
     ("text", "application", "store"),
     [

@@ -13,9 +13,14 @@ class ChangelogProducer(Protocol):
     """Where changelog records go."""
 
     def send_changelog(
-        self, topic: str, partition: int, records: list[ChangelogRecord], acked: Callable[[int], None]
+        self,
+        topic: str,
+        partition: int,
+        records: list[ChangelogRecord],
+        acked: Callable[[int], None],
+        headers: Any = None,
     ) -> None:
-        """Queue records of one partition; `acked` gets the last one's offset once it is delivered."""
+        """Queue records of one partition, values with `headers`; `acked` gets the last one's offset once delivered."""
 
 
 class Logged(Protocol):
@@ -36,10 +41,15 @@ def write(stores: Iterable[Logged], partition: int, producer: ChangelogProducer)
         if not records or opened.changelog is None or not opened.logged:
             continue
         opened.acked = None
-        producer.send_changelog(opened.changelog, partition, records, _acknowledge(opened))
+        producer.send_changelog(opened.changelog, partition, records, _acknowledge(opened), _headers(opened.store))
         opened.drained_total += len(records)
         total += len(records)
     return total
+
+
+def _headers(store: Any) -> Any:
+    """The headers that Kafka Streams gives every value of this kind of store (a suppress buffer's format version)."""
+    return getattr(store.spec, "changelog_headers", None)
 
 
 def _acknowledge(opened: Logged) -> Callable[[int], None]:

@@ -116,10 +116,12 @@ class Producer:
         partition: int,
         records: Sequence[tuple[bytes, bytes | None, int]],
         acked: Callable[[int], None],
+        headers: Sequence[tuple[str, bytes]] | None = None,
     ) -> None:
         """Queue the records of one changelog partition; `acked` gets the offset of the last one once it is delivered.
 
-        Within a partition records arrive in order, so the last one's offset tells where all of them are.
+        Within a partition records arrive in order, so the last one's offset tells where all of them are. `headers` go
+        with every record but tombstones. A timestamp of None is the time at which the record is sent.
         """
         if not records:
             return
@@ -128,6 +130,9 @@ class Producer:
         produce = self._produce
         *rest, last = records
         for key, value, at in rest:
+            if headers or at is None:
+                self._send_one(topic, value, key, partition, None, at, None if value is None else headers)
+                continue
             try:
                 produce(topic, value, key, partition, None, None, at or 1)
             except BufferError:
@@ -142,7 +147,7 @@ class Producer:
                 self._on_delivery(error, message)
 
         key, value, at = last
-        self._send_one(topic, value, key, partition, delivered, at, None)
+        self._send_one(topic, value, key, partition, delivered, at, None if value is None else headers)
 
     def _send_one(
         self,
@@ -151,15 +156,17 @@ class Producer:
         key: bytes | None,
         partition: int,
         callback: Callable[..., None] | None,
-        at: int,
+        at: int | None,
         headers: Any,
     ) -> None:
+        # librdkafka takes time 0 for "now".
+        sent_at = 0 if at is None else at or 1
         while True:
             try:
                 if headers:
-                    self._produce(topic, value, key, partition, callback, None, at or 1, headers)
+                    self._produce(topic, value, key, partition, callback, None, sent_at, list(headers))
                 else:
-                    self._produce(topic, value, key, partition, callback, None, at or 1)
+                    self._produce(topic, value, key, partition, callback, None, sent_at)
             except BufferError:
                 # Back-pressure: the loop stands still until the broker has taken some.
                 self._serve(ROOM_SECONDS)

@@ -20,6 +20,22 @@ class Record(NamedTuple):
     timestamp: int
     headers: Headers | None = None
 
+    def with_key(self, key: Any) -> Record:
+        """The same record under another key."""
+        return self._replace(key=key)
+
+    def with_value(self, value: Any) -> Record:
+        """The same record with another value."""
+        return self._replace(value=value)
+
+    def with_timestamp(self, timestamp: int) -> Record:
+        """The same record at another event time in ms."""
+        return self._replace(timestamp=timestamp)
+
+    def with_headers(self, headers: Headers | None) -> Record:
+        """The same record with other headers."""
+        return self._replace(headers=headers)
+
 
 class ValueAndTimestamp(NamedTuple):
     """What a timestamped store keeps under a key: the value and the event time in ms of its last change."""

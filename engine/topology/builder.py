@@ -52,8 +52,12 @@ class StreamsBuilder:
         self.graph.add(source, stores=[spec.name], name=consumed.name)
         return GlobalTable(spec.name, spec.key_serde, spec.value_serde)
 
-    def add_state_store(self, store: StoreSupplier | StoreSpec) -> StreamsBuilder:
-        """Add a store for processors to use; returns the builder, so that calls can follow each other."""
+    def add_state_store(
+        self, store: StoreSupplier | StoreSpec, key_serde: Any = None, value_serde: Any = None
+    ) -> StreamsBuilder:
+        """Add a store for processors to use; serdes given here come before its own. Returns the builder, for chaining."""
+        if isinstance(store, StoreSupplier) and (key_serde or value_serde):
+            store = store.serdes(key_serde or store.spec.key_serde, value_serde or store.spec.value_serde)
         self.store_name(store)
         return self
 

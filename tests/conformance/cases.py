@@ -23,13 +23,18 @@ def read_cases() -> list[Case]:
     for path in _files():
         lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         contents = [json.loads(line) for line in lines]
-        found += [Case(str(c.get("id")), _format(c), c, path.name) for c in contents]
+        found += [Case(str(c.get("id")), _format(c), c, str(path)) for c in contents]
     return found
 
 
-def shared_inputs(cases: list[Case]) -> dict[str, Any]:
-    """Lines of the vectors that others refer to by id."""
-    return {case.name: case.content for case in cases if case.format == "vectors"}
+def shared_inputs(cases: list[Case]) -> dict[str, dict[str, Any]]:
+    """By file, the vectors that others refer to by id: those of the file itself come before those of other files."""
+    every = {case.name: case.content for case in cases if case.format == "vectors"}
+    shared = {case.file: dict(every) for case in cases}
+    for case in cases:
+        if case.format == "vectors":
+            shared[case.file][case.name] = case.content
+    return shared
 
 
 def _files() -> Iterator[Path]:

@@ -16,7 +16,7 @@ def test_answers_as_kafka_streams(case: Case, mode: str) -> None:
     if case.format == "oracle":
         oracle_run.check(case.content, batch=mode == "batch")
     elif case.format == "vectors":
-        vectors_run.check(case.content, SHARED, batch=mode == "batch")
+        vectors_run.check(case.content, SHARED[case.file], batch=mode == "batch")
     else:
         pytest.fail(f"{case.file}: the runner does not know the shape of {case.name}: {sorted(case.content)}")
 

@@ -30,11 +30,12 @@ class _Family:
         if columns.keys:
             # A restore can bring a key twice; the dict keeps the last of each.
             incoming = dict(zip(columns.keys, columns.values, strict=True))
-            replaced = [key for key in incoming if key in rows]
-            if self._index is not None and len(replaced) < len(incoming):
-                self._index.update(incoming.keys() - set(replaced))
-            self.content_bytes += sum(map(len, incoming)) + sum(map(len, incoming.values()))
-            self.content_bytes -= sum(len(key) + len(rows[key]) for key in replaced)
+            before = list(map(rows.get, incoming))
+            new = [key for key, value in zip(incoming, before, strict=True) if value is None]
+            if self._index is not None and new:
+                self._index.update(new)
+            self.content_bytes += sum(map(len, new)) + sum(map(len, incoming.values()))
+            self.content_bytes -= sum(len(value) for value in before if value is not None)
             rows.update(incoming)
         for key in columns.deletes:
             value = rows.pop(key, None)

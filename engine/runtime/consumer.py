@@ -73,6 +73,7 @@ class Consumer:
         self._poll_records = poll_records
         self._consume = client.consume
         self._closed = False
+        self._begins: dict[tuple[str, int], int] = {}
 
     def poll(self, timeout: float) -> list[RawBatch]:
         """What has arrived, one batch a partition; waits up to `timeout` seconds when there is nothing.
@@ -91,6 +92,7 @@ class Consumer:
         """Read partitions from these offsets on, beside those read already."""
         found = list(offsets)
         if found:
+            self._begins.update({(p.topic, p.partition): p.offset for p in found})
             self.client.incremental_assign(found)
 
     def unassign(self, partitions: Iterable[tuple[str, int]]) -> None:
@@ -112,16 +114,13 @@ class Consumer:
 
         The position passes transaction markers, so 0 means that nothing is left to read.
         """
-        place = TopicPartition(*partition)
-        _, high = self.client.get_watermark_offsets(place, cached=True)
-        position = self.client.position([place])[0].offset
-        if high < 0 or position < 0:
-            return None
-        return max(0, high - position)
+        _, high = self.client.get_watermark_offsets(TopicPartition(*partition), cached=True)
+        return None if high < 0 else max(0, high - self.position(partition))
 
     def position(self, partition: tuple[str, int]) -> int:
-        """The offset after what was polled, markers passed; below 0 while unknown."""
-        return self.client.position([TopicPartition(*partition)])[0].offset  # type: ignore[no-any-return]
+        """The offset after what was polled, markers passed; where reading began while nothing was polled."""
+        polled = self.client.position([TopicPartition(*partition)])[0].offset
+        return polled if polled >= 0 else self._begins.get(partition, 0)
 
     def group(self) -> Any:
         """The group's metadata for a transaction: member and generation fence a zombie."""

@@ -110,17 +110,12 @@ class StateDirectory:
 
     def current(self, task: str, store: str) -> str | None:
         """The live generation's name, or None when there is no usable one."""
-        directory = self.store_directory(task, store)
-        try:
-            name = (directory / CURRENT).read_text().strip()
-        except FileNotFoundError:
-            return None
-        usable = _GENERATION.fullmatch(name) and (directory / name).is_dir()
-        return name if usable else None
+        name = self._named(task, store)
+        return name if name is not None and (self.store_directory(task, store) / name).is_dir() else None
 
     def make_current(self, task: str, store: str) -> str:
-        """The live generation's name, naming the next free one live when there is none. Its directory is not made."""
-        name = self.current(task, store)
+        """The live generation's name; one is named where none is. Its directory may not be there yet."""
+        name = self._named(task, store)
         if name is None:
             name = self.next_generation(task, store)
             self.move_current(task, store, name)
@@ -128,11 +123,16 @@ class StateDirectory:
 
     def next_generation(self, task: str, store: str) -> str:
         """A name that no generation of the store has, staged ones included."""
-        numbers = [int(name[1:9]) for name in self.generations(task, store)]
-        marker = self.store_directory(task, store) / CURRENT
-        if marker.exists() and (named := _GENERATION.fullmatch(marker.read_text().strip())):
-            numbers.append(int(named[1]))
-        return f"g{max(numbers, default=0) + 1:08d}"
+        known = [*self.generations(task, store), self._named(task, store) or "g00000000"]
+        return f"g{max(int(name[1:9]) for name in known) + 1:08d}"
+
+    def _named(self, task: str, store: str) -> str | None:
+        """What `CURRENT` says, whether it is there or not."""
+        try:
+            name = (self.store_directory(task, store) / CURRENT).read_text().strip()
+        except FileNotFoundError:
+            return None
+        return name if _GENERATION.fullmatch(name) else None
 
     def generations(self, task: str, store: str) -> list[str]:
         """Names of the generations on disk, staged ones with their suffix, oldest first."""

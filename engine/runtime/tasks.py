@@ -41,6 +41,7 @@ class Tasks:
         self.by_id: dict[str, ActiveTask] = {}
         self._by_place: dict[Place, ActiveTask] = {}
         self.take_overs: dict[str, TakeOver] = {}
+        self.leaving = False
         self.published: tuple[ActiveTask, ...] = ()
 
     def running(self) -> list[ActiveTask]:
@@ -50,7 +51,9 @@ class Tasks:
     # -- what the group says (in its callbacks) -----------------------------------------------------------------------
 
     def tasks_assigned(self, tasks: list[str]) -> None:
-        """Begin to take these over."""
+        """Begin to take these over; an instance that leaves begins nothing."""
+        if self.leaving:
+            return
         for name in tasks:
             if name not in self.by_id:
                 self._begin(name)
@@ -146,7 +149,8 @@ class Tasks:
             self.retake(task.id, why)
 
     def close_all(self, *, clean: bool) -> None:
-        """Close every task."""
+        """Close every task; none begins any more."""
+        self.leaving = True
         for name in list(self.by_id):
             self._close(name, clean=clean)
         self._publish()

@@ -1,0 +1,176 @@
+"""What the runtime's tests share: topics with records, engines as processes that can be killed, what is committed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from contextlib import contextmanager
+from pathlib import Path
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from engine.config import EngineConfig
+from engine.instance import Engine
+
+ROOT = Path(__file__).resolve().parents[2]
+# The machine may run other things beside a test.
+PATIENCE_SECONDS = 40.0
+
+
+def eventually(condition: Callable[[], object], what: str, seconds: float = PATIENCE_SECONDS) -> object:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"not within {seconds:.0f} s: {what}")
+
+
+def produce(kafka, topic: str, records: Iterable[tuple]) -> None:
+    """Records are (key, value[, timestamp[, partition]])."""
+    producer = Producer(
+        {"bootstrap.servers": kafka.bootstrap_servers, "enable.idempotence": True, "partitioner": "murmur2_random"}
+    )
+    for record in records:
+        key, value, timestamp, partition = (*record, *(1_000, -1)[len(record) - 2 :])[:4]
+        while True:
+            try:
+                producer.produce(topic, value, key, partition, None, None, timestamp)
+                break
+            except BufferError:
+                producer.poll(0.1)
+    assert producer.flush(30) == 0
+
+
+def read(kafka, topic: str, *, committed: bool = True) -> list[tuple[bytes, bytes, int, int]]:
+    """Every record there is now, (key, value, timestamp, partition), partition by partition."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": kafka.bootstrap_servers,
+            "group.id": kafka.unique("reader"),
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed" if committed else "read_uncommitted",
+        }
+    )
+    try:
+        count = len(consumer.list_topics(topic, 10).topics[topic].partitions)
+        found = []
+        for partition in range(count):
+            place = TopicPartition(topic, partition, 0)
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), 10)
+            place.offset = low
+            consumer.assign([place])
+            deadline = time.monotonic() + 15
+            while consumer.position([place])[0].offset < high and time.monotonic() < deadline:
+                for message in consumer.consume(1_000, 0.1):
+                    assert message.error() is None, message.error()
+                    found.append((message.key(), message.value(), message.timestamp()[1], partition))
+                if low == high:
+                    break
+        return found
+    finally:
+        consumer.close()
+
+
+def fold(records: Iterable[tuple[bytes, bytes | None, int, int]]) -> dict[bytes, bytes]:
+    """A changelog's content: the last value of each key, tombstones gone."""
+    found = {}
+    for key, value, *_ in records:
+        if value is None:
+            found.pop(key, None)
+        else:
+            found[key] = value
+    return found
+
+
+def committed_offsets(kafka, application: str, topic: str, partitions: int) -> dict[int, int]:
+    consumer = Consumer({"bootstrap.servers": kafka.bootstrap_servers, "group.id": application})
+    try:
+        found = consumer.committed([TopicPartition(topic, p) for p in range(partitions)], 10)
+        return {p.partition: p.offset for p in found}
+    finally:
+        consumer.close()
+
+
+def int64(value: bytes) -> int:
+    return int.from_bytes(value, "big", signed=True)
+
+
+def counted(raw: dict[bytes, bytes]) -> dict[bytes, int]:
+    """A timestamped int64 store's changelog values: 8 bytes of count."""
+    return {key: int64(value[-8:]) for key, value in raw.items()}
+
+
+def config(kafka, application: str, state_dir: Path, **settings) -> EngineConfig:
+    settings = {"listen": None, "session_timeout_ms": 6_000, **settings}
+    return EngineConfig(application, kafka.bootstrap_servers, state_dir=state_dir, **settings)
+
+
+def run_to_the_end(build, settings: EngineConfig, **options) -> Engine:
+    """Run an engine in this thread until its inputs are processed."""
+    engine = Engine(build, settings.with_(stop_when_caught_up=True), **options)
+    engine.start()
+    engine.wait(PATIENCE_SECONDS)
+    return engine
+
+
+@contextmanager
+def running(build, settings: EngineConfig, **options):
+    """An engine in a thread, stopped cleanly at the end."""
+    engine = Engine(build, settings, **options)
+    engine.start()
+    try:
+        yield engine
+    finally:
+        engine.request_stop()
+        engine.wait(PATIENCE_SECONDS)
+
+
+class EngineProcess:
+    """An engine as a process of its own: `program` is a build function of `tests.runtime.programs`."""
+
+    def __init__(self, program: str, settings: EngineConfig, *, crash: str | None = None, log: Path | None = None):
+        told = {
+            "application_id": settings.application_id,
+            "bootstrap_servers": settings.bootstrap_servers,
+            "state_dir": str(settings.state_dir),
+            "guarantee": settings.guarantee,
+            "commit_interval_ms": settings.commit_interval_ms,
+            "listen": settings.listen,
+            "session_timeout_ms": settings.session_timeout_ms,
+            "stop_when_caught_up": settings.stop_when_caught_up,
+            "poll_records": settings.poll_records,
+            "instance_id": settings.instance_id,
+        }
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        self.log = (log or Path(settings.state_dir).with_suffix(".log")).open("ab")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.runtime.programs", program, json.dumps(told), crash or ""],
+            cwd=ROOT,
+            env=environment,
+            stdout=self.log,
+            stderr=self.log,
+        )
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(10)
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE_SECONDS)
+
+    def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
+        return self.process.wait(seconds)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.kill()
+        self.log.close()

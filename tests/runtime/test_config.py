@@ -1,0 +1,88 @@
+"""Settings: what is refused, with which words, and what the environment gives."""
+
+import pytest
+
+from engine.client_settings import ALLOWED
+from engine.config import AT_LEAST_ONCE, EngineConfig
+from engine.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"application_id": "a/b"}, "application id"),
+        ({"guarantee": "exactly_twice"}, "guarantee"),
+        ({"transaction_timeout_ms": 10_000}, "must be below session_timeout_ms"),
+        ({"session_timeout_ms": 60_000, "transaction_timeout_ms": 70_000}, "must be below session_timeout_ms"),
+        ({"commit_interval_ms": 9_000}, "must be below transaction_timeout_ms"),
+        ({"poll_records": 0}, "poll_records"),
+        ({"poll_records": 10**9}, "at most"),
+        ({"listen": "nowhere"}, "host:port"),
+        ({"deserialization_handler": "dead-letter"}, "dead_letter_topic"),
+        ({"offset_reset": "middle"}, "offset_reset"),
+        ({"bootstrap_servers": " "}, "bootstrap_servers"),
+        ({"replication_factor": 0}, "replication_factor"),
+    ],
+)
+def test_a_wrong_setting_is_named(settings, words):
+    with pytest.raises(ConfigError, match=words):
+        EngineConfig(**{"application_id": "shop", **settings})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "plugin.library.paths",
+        "sasl.kerberos.kinit.cmd",
+        "ssl.engine.location",
+        "ssl.keystore.location",
+        "ssl.crl.location",
+        "sasl.oauthbearer.token.endpoint.url",
+        "enable.auto.commit",
+        "transactional.id",
+        "debug",
+        "opaque",
+    ],
+)
+def test_client_settings_that_could_do_harm_are_refused(name):
+    with pytest.raises(ConfigError, match="cannot be given"):
+        EngineConfig("shop", client_settings={name: "x"})
+
+
+def test_the_allowed_client_settings_name_no_other_files():
+    assert {name for name in ALLOWED if name.endswith("location")} == {
+        "ssl.ca.location",
+        "ssl.certificate.location",
+        "ssl.key.location",
+    }
+
+
+def test_commit_intervals_are_kafka_streams_own():
+    assert EngineConfig("shop").commit_every_ms == 100
+    assert EngineConfig("shop", guarantee=AT_LEAST_ONCE).commit_every_ms == 30_000
+
+
+def test_the_environment_fills_what_was_not_given():
+    environment = {
+        "ENGINE_APPLICATION_ID": "shop",
+        "ENGINE_COMMIT_INTERVAL_MS": "250",
+        "ENGINE_CACHING": "false",
+        "ENGINE_STATE_DIR": "/tmp/x",
+        "ENGINE_CLIENT_SETTINGS": "security.protocol=SSL, ssl.ca.location=/ca.pem",
+        "ENGINE_LISTEN": "",
+    }
+    found = EngineConfig.from_environment(environment, commit_interval_ms=None, instance_id="one")
+    assert (found.application_id, found.commit_every_ms, found.caching) == ("shop", 250, False)
+    assert found.client_settings == {"security.protocol": "SSL", "ssl.ca.location": "/ca.pem"}
+    assert (str(found.state_dir), found.instance_id) == ("/tmp/x", "one")
+    assert EngineConfig.from_environment(environment, commit_interval_ms=300).commit_every_ms == 300
+
+
+@pytest.mark.parametrize(("name", "text"), [("ENGINE_CACHING", "perhaps"), ("ENGINE_POLL_RECORDS", "many")])
+def test_an_unreadable_variable_is_named(name, text):
+    with pytest.raises(ConfigError, match=name):
+        EngineConfig.from_environment({"ENGINE_APPLICATION_ID": "shop", name: text})
+
+
+def test_no_secret_is_shown():
+    assert "hunter2" not in repr(EngineConfig("shop", client_settings={"sasl.password": "hunter2"}))

@@ -142,6 +142,11 @@ class EngineConfig:
             raise ConfigError("max_poll_interval_ms must be at least session_timeout_ms")
 
     @property
+    def record_cache(self) -> bool:
+        """Whether updates of cached stores are held back until a commit."""
+        return self.caching and self.cache_bytes_max > 0
+
+    @property
     def exactly_once(self) -> bool:
         """Whether the guarantee is exactly-once."""
         return self.guarantee == EXACTLY_ONCE

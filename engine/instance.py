@@ -191,7 +191,7 @@ class Engine:
             lambda place: self.consumer.lag(place),  # noqa: PLW0108 - the consumer is made after the tasks it calls back
             lambda place: self.consumer.position(place),  # noqa: PLW0108 - as above
             config.max_task_idle_ms,
-            caching=config.caching and config.cache_bytes_max > 0,
+            caching=config.record_cache,
             global_stores=self.global_tables.stores,
         )
         self.tasks = Tasks(self.blueprint, parts, self.restorer, config.poll_records, self._notify)

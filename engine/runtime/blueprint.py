@@ -42,10 +42,12 @@ class Blueprint:
     resets: Mapping[str, str]
     repartitions: frozenset[str]
     global_topics: Mapping[str, str]  # store -> topic
+    caching: bool = True
 
     def specs(self, sub_topology: int) -> dict[str, StoreSpec]:
-        """The stores of one sub-topology by name."""
-        return {name: self.topology.stores[name] for name in self.topology.sub_topologies[sub_topology].stores}
+        """The stores of one sub-topology by name; without a record cache every put is logged, whatever they ask for."""
+        found = {name: self.topology.stores[name] for name in self.topology.sub_topologies[sub_topology].stores}
+        return found if self.caching else {name: spec.with_(caching=False) for name, spec in found.items()}
 
     def changelog(self, spec: StoreSpec) -> str | None:
         """The topic that a store is restored from; None when it has none."""
@@ -99,6 +101,7 @@ def survey(topology: Topology, config: EngineConfig, topics: Topics) -> Blueprin
         resets,
         repartitions,
         global_topics,
+        config.record_cache,
     )
 
 

@@ -6,6 +6,7 @@ is in the changelog and the two can be compared record by record, timestamps inc
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ pytestmark = [pytest.mark.kafka, pytest.mark.jdk, pytest.mark.timeout(300)]
 PARTITIONS = topics.PARTITIONS
 HALF = 3_000
 KEYS = 97
-FIRST_AT = 1_700_000_000_000
+# Recent, or the broker would delete the input as too old while it is being read.
+FIRST_AT = time.time_ns() // 1_000_000 - 3_600_000
 Row = tuple[bytes, bytes | None, int]
 
 

@@ -187,7 +187,7 @@ class ActiveTask:
         times = tuple(self.context.processor_times.items())
         inputs = self.inputs.by_place.values()
         self.committed = {q.place: Committed(q.position, q.partition_time, times) for q in inputs}
-        self.dirty = False
+        self.dirty = self.context.commit_requested = False
 
     def rollback(self) -> list[TopicPartition]:
         """Forget everything since the last commit; returns where to read on."""

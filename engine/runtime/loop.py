@@ -138,6 +138,8 @@ class Loop:
             if count >= self._config.poll_records:
                 self._waiting = True
             task.punctuate()
+            if task.context.commit_requested:
+                task.dirty = self._commit_now = True
         self.processed_total += done
         return done
 

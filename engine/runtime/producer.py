@@ -129,10 +129,12 @@ class Producer:
         self.records_total += len(records)
         produce = self._produce
         *rest, last = records
-        for key, value, at in rest:
-            if headers or at is None:
+        if headers or last[2] is None:
+            # A buffer's changelog: few records, each as the time of its sending and the format's headers want it.
+            for key, value, at in rest:
                 self._send_one(topic, value, key, partition, None, at, None if value is None else headers)
-                continue
+            rest = []
+        for key, value, at in rest:
             try:
                 produce(topic, value, key, partition, None, None, at or 1)
             except BufferError:

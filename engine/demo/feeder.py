@@ -98,7 +98,7 @@ class Feeder:
 
     def _remaining(self, *, forever: bool) -> Iterator[tuple[int, bytes, bytes, int]]:
         """Departures not yet in the topic: (time, key, value, partition), in order of time."""
-        year = [(at, row["origin"].encode(), orjson.dumps(row)) for at, row in sample.departures()]
+        year = _year()
         places = {key: partition_for(key, PARTITIONS) for _, key, _ in year}
         lengths = [0] * PARTITIONS
         for _, key, _ in year:
@@ -198,3 +198,14 @@ class Feeder:
             raise BrokerUnavailable(
                 f"{left + len(self._failed)} records were not written ({why}): start the feeder again"
             )
+
+
+def _year() -> list[Departure]:
+    """The year in order of time; departures of the same minute keep the file's order, so that every run is the same."""
+    keys: dict[str, bytes] = {}
+    year = [
+        (at, keys.setdefault(row["origin"], row["origin"].encode()), orjson.dumps(row))
+        for at, row in sample.departures()
+    ]
+    year.sort(key=lambda departure: departure[0])
+    return year

@@ -55,14 +55,10 @@ def table(name: str) -> list[dict[str, Any]]:
         return list(_rows(lines))
 
 
-def departures() -> list[tuple[int, dict[str, Any]]]:
-    """Every departure as (scheduled time in ms since the epoch, fields), in order of that time."""
-    found = []
+def departures() -> Iterator[tuple[int, dict[str, Any]]]:
+    """Every departure as (scheduled time in ms since the epoch, fields), in the order of the file."""
     with zipfile.ZipFile(_folder() / "flights.csv.zip") as archive, archive.open(archive.namelist()[0]) as packed:
         for row in _rows(io.TextIOWrapper(packed, encoding="utf-8", newline="")):
             hour = datetime.fromisoformat(row["time_hour"]).replace(tzinfo=UTC)
             at = int(hour.timestamp()) * 1000 + (row["minute"] or 0) * 60_000
-            found.append((at, {name: row[name] for name in _FLIGHT_FIELDS}))
-    # A stable sort: departures of the same minute keep the file's order, so that every run has the same sequence.
-    found.sort(key=lambda departure: departure[0])
-    return found
+            yield at, {name: row[name] for name in _FLIGHT_FIELDS}

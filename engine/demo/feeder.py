@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import orjson
+import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -69,7 +69,7 @@ class Feeder:
                 continue
             start = self._year_start()
             for row in rows:
-                self._send(name, str(row[key]).encode(), orjson.dumps(row), start)
+                self._send(name, str(row[key]).encode(), msgspec.json.encode(row), start)
             self._flush()
             self._report(f"{name}: {len(rows):,} rows")
 
@@ -204,7 +204,7 @@ def _year() -> list[Departure]:
     """The year in order of time; departures of the same minute keep the file's order, so that every run is the same."""
     keys: dict[str, bytes] = {}
     year = [
-        (at, keys.setdefault(row["origin"], row["origin"].encode()), orjson.dumps(row))
+        (at, keys.setdefault(row["origin"], row["origin"].encode()), msgspec.json.encode(row))
         for at, row in sample.departures()
     ]
     year.sort(key=lambda departure: departure[0])

@@ -34,7 +34,8 @@ class Json(Serde):
         if value is None:
             raise refuse_value(self.name, value, "None is a tombstone, not a value")
         try:
-            data = orjson.dumps(value, option=_STRICT)
+            # orjson's own bytes keep the kilobytes that it wrote them in; stores and producers hold many, so: a copy.
+            data = bytes(memoryview(orjson.dumps(value, option=_STRICT)))
         except (TypeError, orjson.JSONEncodeError) as error:
             return self._serialize_slowly(value, error)
         # orjson writes NaN and infinities as null; only a text with a null in it can hide one.

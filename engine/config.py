@@ -39,7 +39,7 @@ class EngineConfig:
     `max_task_idle_ms`: how long a task waits for an empty input whose lag is not 0; -1 never waits.
     `group_instance_id`: static membership (a restart within the session timeout moves nothing).
     `listen`: where the query service listens, `host:port`; port 0 takes a free one; None runs none.
-    `stop_when_caught_up`: end once every input has been processed up to its end at start (benchmarks, tests, `once`).
+    `stop_when_caught_up`: end once this instance has all tasks and has processed and committed all of their inputs.
     """
 
     application_id: str

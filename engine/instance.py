@@ -190,6 +190,7 @@ class Engine:
             _now_ms,
             lambda place: self.consumer.lag(place),  # noqa: PLW0108 - the consumer is made after the tasks it calls back
             lambda place: self.consumer.position(place),  # noqa: PLW0108 - as above
+            self.handlers.received,
             config.max_task_idle_ms,
             caching=config.record_cache,
             global_stores=self.global_tables.stores,
@@ -306,7 +307,8 @@ class Engine:
 
     def _caught_up(self) -> bool:
         tasks = self.tasks.running()
-        if len(tasks) < len(self.tasks.by_id) or not self.membership.joined:
+        # Every task has to be here: a dead instance keeps its own until the group has given it up.
+        if len(tasks) < len(self.blueprint.tasks):
             return False
         now = time.monotonic()
         if now < getattr(self, "_look_again", 0.0):

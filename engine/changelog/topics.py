@@ -4,6 +4,7 @@ Called at start by the composition root, before anything consumes. Every call bl
 may be made from any thread.
 """
 
+import logging
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,9 +16,12 @@ from engine import broker_errors
 from engine.broker_errors import MissingTopic
 from engine.errors import BrokerUnavailable, TopologyError
 
+log = logging.getLogger(__name__)
+
 # How long an administrative request may take: brokers that are slower are in trouble.
 ANSWER_SECONDS = 30.0
 RETRY_SECONDS = 0.1
+RENEW_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -121,16 +125,21 @@ class Topics:
         if not asked:
             return {}
         deadline = time.monotonic() + ANSWER_SECONDS
+        renew_at = time.monotonic() + RENEW_SECONDS
         while True:
             try:
                 return self._offsets(asked, committed_only=committed_only)
-            except (BrokerUnavailable, MissingTopic):
+            except (BrokerUnavailable, MissingTopic) as error:
                 # A topic made a moment ago has no leader yet, or is not known everywhere.
-                if time.monotonic() > deadline:
+                now = time.monotonic()
+                if now > deadline:
                     raise
+                log.debug("%s; asking again", error)
+                if now > renew_at:
+                    # A client can hold on to the answer that a topic is unknown: a new one asks afresh.
+                    self.admin = AdminClient(self._client)
+                    renew_at = now + RENEW_SECONDS
                 time.sleep(RETRY_SECONDS)
-                # A client can hold on to the answer that a topic is unknown: a new one asks afresh.
-                self.admin = AdminClient(self._client)
 
     def _offsets(
         self, asked: Mapping[TopicPartition, OffsetSpec], *, committed_only: bool

@@ -67,6 +67,7 @@ class TaskParts:
     wall_clock: Callable[[], int]
     lag: Callable[[Place], int | None]
     seen: Callable[[Place], int]
+    received: Callable[[RawBatch], None]
     max_task_idle_ms: int = 0
     caching: bool = True
     global_stores: Mapping[str, Any] = field(default_factory=dict)
@@ -141,6 +142,7 @@ class ActiveTask:
             raw = _from_offset(raw, queue.received)
             if not raw.offsets:
                 return None
+        self.parts.received(raw)
         batch, offsets = self._running().decode(raw)
         queue.add(batch, offsets, raw.offsets[-1] + 1)
         self.dirty = True

@@ -5,6 +5,8 @@ offset that passes it: it is there exactly once. Header names are Kafka Streams'
 """
 
 import traceback
+from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -28,7 +30,27 @@ class PolicyHandlers:
         self._report = report
         self.skipped_total = 0
         self.dead_lettered_total = 0
-        self._sources: dict[tuple[str, int], RawBatch] = {}
+        # What a dead letter of a record that was decoded is made of, oldest first; kept only where it may be needed.
+        self._raw: dict[tuple[str, int], deque[RawBatch]] = {}
+        self._keeps_raw = config.processing_handler == "dead-letter"
+
+    def received(self, raw: RawBatch) -> None:
+        """Raw records are about to be decoded and processed."""
+        if self._keeps_raw:
+            kept = self._raw.setdefault((raw.topic, raw.partition), deque())
+            if kept and kept[-1].offsets[-1] >= raw.offsets[0]:
+                kept.clear()  # read again after an abort
+            kept.append(raw)
+
+    def _original(self, topic: str, partition: int, offset: int) -> tuple[RawBatch, int] | None:
+        """The raw record at an offset, if it is still known; what lies before it has been processed."""
+        kept = self._raw.get((topic, partition), deque())
+        while kept and kept[0].offsets[-1] < offset:
+            kept.popleft()
+        if not kept:
+            return None
+        row = bisect_left(kept[0].offsets, offset)
+        return (kept[0], row) if kept[0].offsets[row] == offset else None
 
     def deserialization(self, raw: RawBatch, row: int, error: Exception) -> None:
         """Bytes that the source's serde refused."""
@@ -39,16 +61,14 @@ class PolicyHandlers:
         topic = batch.topic or "unknown"
         partition = int(task_id.partition("_")[2])
         offset = batch.offsets[row] if batch.offsets is not None else -1
-        raw = RawBatch(
-            topic,
-            partition,
-            [offset],
-            [_bytes(batch.raw_keys[row] if batch.raw_keys is not None else batch.keys[row])],
-            [_bytes(batch.values[row])],
-            [batch.timestamps[row]],
-            None if batch.headers is None else [batch.headers[row]],
-        )
-        self._decide(self._config.processing_handler, "processing_handler", raw, 0, error, f" in node {node}")
+        original = self._original(topic, partition, offset)
+        if original is None:
+            # Behind an operator that made new records of it, the input record is no longer known.
+            headers = None if batch.headers is None else [batch.headers[row]]
+            keys, values = [_bytes(batch.keys[row])], [_bytes(batch.values[row])]
+            original = RawBatch(topic, partition, [offset], keys, values, [batch.timestamps[row]], headers), 0
+        raw, place = original
+        self._decide(self._config.processing_handler, "processing_handler", raw, place, error, f" in node {node}")
 
     def _decide(self, policy: str, setting: str, raw: RawBatch, row: int, error: Exception, where: str) -> None:
         place = f"{raw.topic}-{raw.partition}@{raw.offsets[row]}"
@@ -82,5 +102,5 @@ class PolicyHandlers:
 
 
 def _bytes(value: Any) -> bytes | None:
-    """Raw bytes as they are; a decoded value as its text, since its bytes are no longer known here."""
+    """Raw bytes as they are; a decoded value as its text, since its bytes are not known here."""
     return value if value is None or isinstance(value, bytes) else repr(value).encode()

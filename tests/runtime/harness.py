@@ -17,7 +17,7 @@ from engine.instance import Engine
 
 ROOT = Path(__file__).resolve().parents[2]
 # The machine may run other things beside a test.
-PATIENCE_SECONDS = 40.0
+PATIENCE_SECONDS = 60.0
 
 
 def eventually(condition: Callable[[], object], what: str, seconds: float = PATIENCE_SECONDS) -> object:
@@ -165,7 +165,12 @@ class EngineProcess:
         return self.process.wait(PATIENCE_SECONDS)
 
     def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
-        return self.process.wait(seconds)
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGUSR1)
+            time.sleep(1)
+            raise AssertionError(f"the engine did not end:\n{Path(self.log.name).read_text()[-6_000:]}") from None
 
     def __enter__(self):
         return self

@@ -3,6 +3,7 @@
 Topics are named after the application, so that one name says where everything is.
 """
 
+import faulthandler
 import json
 import logging
 import os
@@ -97,6 +98,7 @@ class Crash:
 
 
 def main(program: str, settings: str, crash: str) -> None:
+    faulthandler.register(signal.SIGUSR1)  # where it hangs, for whoever waits in vain
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(name)s %(message)s")
     told = json.loads(settings)
     config = EngineConfig(**{**told, "state_dir": Path(told["state_dir"])})

@@ -40,7 +40,7 @@ def stored(engine):
     found = {}
     for task in engine.tasks.published:
         committed = task.stores["counts"].store.committed()
-        found |= {row.key: int.from_bytes(row.value, "big") for row in committed.range(limit=1_000)}
+        found |= {row.key: int.from_bytes(row.value, "big") for row in committed.range(None, None, limit=1_000)}
     return found
 
 
@@ -158,7 +158,7 @@ def test_the_library_builds_a_generation_without_an_engine(kafka, application, t
     )
     store = open_store(spec, tmp_path / "g00000002.staging", engine.tasks)
     try:
-        rows = store.committed().range(limit=1_000)
+        rows = store.committed().range(None, None, limit=1_000)
         assert {row.key: int.from_bytes(row.value, "big") for row in rows} == expected
         assert store.position == built.position == seen[-1]
     finally:

@@ -56,9 +56,17 @@ _CAUGHT_UP = Finding("OK", "Caught up.", 0.0, 0.0)
 
 
 def judge(  # noqa: PLR0911 - a list of rules, the first that holds decides
-    window: Sequence[Sample], now_ms: int, *, committed: int | None = None, begin: int | None = None
+    window: Sequence[Sample],
+    now_ms: int,
+    *,
+    committed: int | None = None,
+    begin: int | None = None,
+    owner_is_busy: bool = False,
 ) -> Finding:
-    """Judge one partition by its samples, oldest first."""
+    """Judge one partition by its samples, oldest first.
+
+    ``owner_is_busy``: its instance does process records, so a partition that stands still may only wait for its turn.
+    """
     if committed is not None and begin is not None and committed < begin:
         return Finding(
             "STOP",
@@ -82,6 +90,9 @@ def judge(  # noqa: PLR0911 - a list of rules, the first that holds decides
         return Finding("UNKNOWN", f"{lag:,} behind; measuring how fast that changes.")
     slope = slope_per_second(known)
     if last.position is not None and all(sample.position == last.position for sample in known) and span_ms >= _STILL_MS:
+        if owner_is_busy:
+            words = f"Falling behind: no movement for {_seconds(span_ms)} while {lag:,} records wait; its instance is busy with others."
+            return Finding("WARN", words, slope, "never")
         return Finding("STALL", f"No movement for {_seconds(span_ms)} while {lag:,} records wait.", slope, "never")
     if any(sample.lag == 0 for sample in known):
         return Finding("OK", f"Keeps up: it was caught up within the last {_seconds(span_ms)}.", slope, eta(lag, slope))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from console.lag import verdicts
 from console.lag.verdicts import Sample
-from engine.control.status import StoreStatus, TaskStatus
+from engine.control.status import InstanceStatus, StoreStatus, TaskStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,14 +29,21 @@ class Windows:
 
     def __init__(self) -> None:
         self._windows: dict[Place, deque[Sample]] = {}
+        self._owners: dict[Place, str] = {}
+        self._busy: set[str] = set()
         self._bounds: dict[Place, tuple[int | None, int | None]] = {}
 
     def sample(self, records: Iterable[StatusRecord]) -> None:
         """Take one sample of each active task's inputs and each active store, where it was measured anew."""
+        self._busy = set()
         for record in records:
-            if isinstance(record, TaskStatus) and record.role == "active":
+            if isinstance(record, InstanceStatus):
+                if record.rates.in_per_second > 0:
+                    self._busy.add(record.instance)
+            elif isinstance(record, TaskStatus) and record.role == "active":
                 for each in record.inputs:
                     place = ("input", each.topic, each.partition)
+                    self._owners[place] = record.instance
                     self._bounds[place] = (each.committed, each.begin)
                     self._add(place, Sample(record.at, each.position, each.end, each.lag))
             elif isinstance(record, StoreStatus) and record.role == "active":
@@ -54,11 +61,14 @@ class Windows:
         for place in [place for place, window in self._windows.items() if now_ms - window[-1].at > _FORGET_MS]:
             del self._windows[place]
             self._bounds.pop(place, None)
+            self._owners.pop(place, None)
         rows = []
         caught_up: dict[tuple[str, str], list[int]] = {}
         for place, window in sorted(self._windows.items()):
             committed, begin = self._bounds.get(place, (None, None))
-            finding = verdicts.judge(window, now_ms, committed=committed, begin=begin)
+            finding = verdicts.judge(
+                window, now_ms, committed=committed, begin=begin, owner_is_busy=self._owners.get(place) in self._busy
+            )
             if gone and place in gone and (window[-1].lag or 0) > 0:
                 finding = verdicts.Finding(
                     "STOP", f"Its owner is gone and {window[-1].lag:,} records wait for the next one."

@@ -109,7 +109,7 @@ def _lag(state: State) -> list[Problem]:
     for (kind, name), rows in sorted(places.items()):
         status, reason = max(((row[0], row[1]) for _, row in rows), key=lambda each: verdicts.SEVERITY[each[0]])
         if kind == "input" and status == "WARN":
-            words = f"{state.id} is falling behind on {name}: {_falling(state, name, rows)}"
+            words = f"{state.id} is falling behind on {name}: {_falling(state, name)}"
         else:
             where = f"{name}/{rows[0][0]}" if len(rows) == 1 else f"{len(rows)} partitions of {name}"
             words = f"{state.id}, {where}: {reason[0].lower()}{reason[1:].rstrip('.')}"
@@ -117,18 +117,20 @@ def _lag(state: State) -> list[Problem]:
     return found
 
 
-def _falling(state: State, topic: str, rows: list[tuple[int, tuple[Any, ...]]]) -> str:
-    partitions = {partition for partition, _ in rows}
+def _falling(state: State, topic: str) -> str:
+    """Say how far the whole topic is behind: a reader asks about it, not about the partitions that are worst."""
     lag = sum(
         each.lag or 0
         for copies in state.tasks.values()
         for copy in copies
         if copy.role == "active" and copy.instance not in state.unreachable
         for each in copy.inputs
-        if each.topic == topic and each.partition in partitions
+        if each.topic == topic
     )
-    rate = sum(row[2] or 0.0 for _, row in rows)
-    return f"{lag:,} records, {rate:+,.0f}/s, never at this rate"
+    rate = sum(row[2] or 0.0 for (kind, name, _), row in state.lag.items() if (kind, name) == ("input", topic))
+    if rate > 0:
+        return f"{lag:,} records, {rate:+,.0f}/s, never at this rate"
+    return f"{lag:,} records, {rate:+,.0f}/s, but not in every partition"
 
 
 def _topology(state: State) -> list[Problem]:

@@ -304,3 +304,22 @@ def test_pressure_is_a_warning_with_advice(shop):
     seen = snapshot.application("shop")
     assert seen["verdict"]["status"] == "WARN"
     assert "make room" in seen["verdict"]["reason"]
+
+
+def test_a_topic_that_grows_faster_than_it_is_read_is_named_with_its_rate(shop):
+    at = reports.now_ms() - 20_000
+    for step in range(10):
+        at += 2_000
+        lag = 40_000 + 760 * step
+        shop.report(reports.task("0_0", sequence=step + 2, at=at, topic="parcels", position=100 + 10 * step, lag=lag))
+
+    seen = snapshot.overview()
+    assert seen["problems"][0] == {
+        "status": "WARN",
+        "application": "shop",
+        "instance": None,
+        "store": None,
+        "words": "shop is falling behind on parcels: 46,840 records, +380/s, never at this rate",
+        "page": "lag",
+    }
+    assert seen["applications"][0]["lag"] == {"total": 46_840, "rate_per_second": 380.0, "eta": "never", "lag_ms": 0}

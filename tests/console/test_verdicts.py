@@ -70,6 +70,15 @@ def test_no_movement_while_records_wait_is_a_stall():
     assert finding.reason == "No movement for 14 s while 700 records wait."
 
 
+def test_standing_still_beside_a_busy_instance_is_falling_behind():
+    samples = window([700] * 8, positions=[1000] * 8)
+
+    finding = judge(samples, at_end(samples), owner_is_busy=True)
+
+    assert (finding.status, finding.eta) == ("WARN", "never")
+    assert "busy with others" in finding.reason
+
+
 def test_a_short_standstill_is_not_yet_a_stall():
     assert judged([700] * 4, positions=[1000] * 4).status != "STALL"
 

@@ -1,14 +1,16 @@
 """A key-value store under an operator: one fetch and one write a batch, and the updates that go on from it.
 
 With the record cache on (`holds_back`), results are those without it minus the superseded ones: at a commit each key that
-changed sends one update, in the order of the last changes, with what it replaces as of the commit before.
+changed sends one update, in the order of the last changes, with what it replaces as of the commit before. That holds for
+a key that came and went between two commits too: Kafka Streams' cache keeps silent about it, and then a join that saw it in
+between is never taken back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import chain, compress
+from itertools import chain
 from typing import Any
 
 from engine import serdes
@@ -113,15 +115,13 @@ class KeyedState:
     def hold(self, batch: Batch, raws: list[bytes], fetched: dict[bytes, Entry | None] | None) -> None:
         """Remember that `raws` changed, in order, from what `fetched` had; `release` reads their new values.
 
-        `fetched` may be None for an operator that deletes nothing and need not send old values.
+        `fetched` is only looked at where old values are sent on.
         """
-        if not self._sends:
+        if not self._sends or not raws:
             return
         self._touched.append(raws)
-        if fetched is not None:
+        if self.send_old and fetched is not None:
             olds = self._olds
-            # Old values are as of the last commit. Without `send_old` it only matters whether there was one: a key that
-            # came and went leaves no tombstone.
             olds.update({raw: entry and entry[0] for raw, entry in fetched.items() if raw not in olds})
         if batch.headers is not None:
             self._headers.update(zip(raws, batch.headers, strict=True))
@@ -135,11 +135,6 @@ class KeyedState:
         found = self.store.fetch_column(raws)
         olds, headers, deleted_at = self._olds, self._headers, self._deleted_at
         self._touched, self._olds, self._headers, self._deleted_at = [], {}, {}, {}
-        if deleted_at:
-            kept = [entry is not None or olds[raw] is not None for raw, entry in zip(raws, found, strict=True)]
-            raws, found = list(compress(raws, kept)), list(compress(found, kept))
-        if not raws:
-            return None
         if None in found:
             values = [None if entry is None else entry[0] for entry in found]
             timestamps = [

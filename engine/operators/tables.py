@@ -43,7 +43,7 @@ class TableProcessor(Processor):
     def _put(state: KeyedState, batch: Batch, *, drop_empty: bool) -> Batch | None:
         raws = batch.serialized_keys(state.key_serde)
         rows = list(range(len(raws)))
-        if not state.send_old and not state.holds_back and not state.one_by_one:
+        if not state.send_old and not state.one_by_one and not drop_empty:
             # Nobody asks what was there before: spare the reading.
             return state.apply(batch, Updates(rows, raws, batch.values, batch.values, batch.timestamps), {})
         fetched = state.fetch(batch, raws)

@@ -132,7 +132,8 @@ def test_the_cache_leaves_out_superseded_results_and_nothing_else(build, rows, c
     every, full, dropped = run(build, rows, batch=False)
     held, short, held_dropped = run(build, rows, batch=False, caching=True, commits=commits)
     assert held_dropped == dropped
-    assert set(held) <= set(every)
+    # Without the times: a cache above leaves out an update, and what follows from the next one has that one's time.
+    assert {row[:3] for row in held} <= {row[:3] for row in every}
     assert last_values(held) == last_values(every)
     for topic, rows_of_topic in full.items():
         if topic.endswith("-changelog"):
@@ -151,9 +152,25 @@ def last_values(rows):
 
 
 @pytest.mark.parametrize("batch", [False, True])
-def test_a_held_back_key_that_came_and_went_is_never_told(batch):
+def test_a_held_back_key_that_came_and_went_is_told_as_gone(batch):
     rows = [("a", "k", value, time) for time, value in enumerate("wxyz")]
-    assert run(lists, rows, batch=batch, caching=True)[0] == []
+    assert run(lists, rows, batch=batch, caching=True)[0] == [("out", b"k", None, 3)]
+
+
+def table_join(builder):
+    left, right = (builder.table(topic, TEXT, Materialized(topic)) for topic in "ab")
+    kept = Materialized("joined", serdes.string, serdes.string)
+    left.join(right, lambda one, other: one + other, kept).to_stream().to("out", OUT)
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_a_join_that_saw_a_held_back_key_is_taken_back_when_the_key_goes(batch):
+    rows = [("a", "k", "x", 0), ("b", "k", "y", 1), ("a", "k", None, 2)]
+    with TopologyTestDriver(in_memory(table_join), caching=True) as driver:
+        for chunk in [rows] if batch else [[row] for row in rows]:
+            driver.pipe_all(chunk)
+        driver.commit()
+        assert list(driver.store("joined").all()) == []
 
 
 def test_linear_topologies_let_batches_through_and_others_do_not():

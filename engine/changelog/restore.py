@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from engine import broker_errors
 from engine.changelog.topics import Topics
@@ -123,8 +123,8 @@ class Reader:
 
         Raises TaskCorrupted when a changelog no longer has the offset that a store stands at.
         """
-        messages = self._consumer.consume(BATCH_RECORDS, timeout)
-        by_partition: dict[Place, list[Message]] = {}
+        messages: list[Any] = self._consumer.consume(BATCH_RECORDS, timeout)
+        by_partition: dict[Place, list[Any]] = {}
         for message in messages:
             error = message.error()
             if error is None:
@@ -154,7 +154,7 @@ class Reader:
     def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition] | None:
         """Offsets committed by the reader's group; None while a transaction that could change them is pending."""
         try:
-            return self._consumer.committed(partitions, timeout)  # type: ignore[no-any-return]
+            return self._consumer.committed(partitions, timeout)
         except KafkaException as error:
             found = broker_errors.cause(error)
             if found.code() == broker_errors.TIMED_OUT or found.retriable():
@@ -166,7 +166,7 @@ class Reader:
         self._consumer.close()
 
 
-def _apply(restoring: Restoring, messages: list[Message]) -> int:
+def _apply(restoring: Restoring, messages: list[Any]) -> int:
     position = messages[-1].offset() + 1
     if restoring.limit is not None and position > restoring.limit:
         messages = [m for m in messages if m.offset() < restoring.limit]

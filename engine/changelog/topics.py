@@ -8,9 +8,18 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic, OffsetSpec
+
+# Re-exported by the package without saying so, hence the ignore.
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    OffsetSpec,
+)
 
 from engine import broker_errors
 from engine.broker_errors import MissingTopic
@@ -37,8 +46,8 @@ class InternalTopic:
 class Topics:
     """Questions and orders to the cluster about topics."""
 
-    def __init__(self, client: Mapping[str, str], replication_factor: int = -1) -> None:
-        self._client = dict(client)
+    def __init__(self, client: Mapping[str, Any], replication_factor: int = -1) -> None:
+        self._client: dict[str, Any] = dict(client)
         self.admin = AdminClient(self._client)
         self.replication_factor = replication_factor
 
@@ -158,13 +167,13 @@ class Topics:
 
     def begin_offsets(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
         """First offset of each partition."""
-        return self.offsets(partitions, OffsetSpec.earliest())
+        return self.offsets(partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
 
     def end_offsets(
         self, partitions: Iterable[tuple[str, int]], *, committed_only: bool = False
     ) -> dict[tuple[str, int], int]:
         """High watermark of each partition, or its last stable offset."""
-        return self.offsets(partitions, OffsetSpec.latest(), committed_only=committed_only)
+        return self.offsets(partitions, OffsetSpec.latest(), committed_only=committed_only)  # type: ignore[no-untyped-call]
 
     def delete_before(self, offsets: Mapping[tuple[str, int], int]) -> None:
         """Delete the records below an offset of each partition (DeleteRecords); a partition that fails is left as it is.

@@ -74,7 +74,7 @@ class Report:
         member_id: Callable[[], str | None],
     ) -> None:
         self._blueprint = blueprint
-        self._common = {"application": blueprint.application_id, "instance": instance_id}
+        self._common: dict[str, Any] = {"application": blueprint.application_id, "instance": instance_id}
         self._guarantee = guarantee
         self._started_at = started_at
         self._state = state

@@ -25,11 +25,14 @@ _IGNORED = {
     broker_errors.TIMED_OUT,
 }
 
-_offset = Message.offset
-_key = Message.key
-_value = Message.value
-_timestamp = Message.timestamp
-_headers = Message.headers
+# Accessors of the C type, to be mapped over messages.
+_topic: Any = Message.topic
+_partition: Any = Message.partition
+_offset: Any = Message.offset
+_key: Any = Message.key
+_value: Any = Message.value
+_timestamp: Any = Message.timestamp
+_headers: Any = Message.headers
 
 
 def settings(config: EngineConfig, client: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,14 +147,14 @@ class Consumer:
                 raise broker_errors.named(place.error, where)
 
 
-def batches(messages: list[Message]) -> list[RawBatch]:
+def batches(messages: list[Any]) -> list[RawBatch]:
     """Messages as columns, one batch a partition; raises the engine's error for what the client reports between them."""
     if any(map(Message.error, messages)):
         messages = [m for m in messages if not _is_error(m)]
-    by_partition: dict[tuple[str, int], list[Message]] = {}
+    by_partition: dict[tuple[str, int], list[Any]] = {}
     # A fetch answers partition by partition, so the runs that `groupby` finds are long.
-    for topic, of_topic in groupby(messages, Message.topic):
-        for partition, run in groupby(of_topic, Message.partition):
+    for topic, of_topic in groupby(messages, _topic):
+        for partition, run in groupby(of_topic, _partition):
             place = (topic, partition)
             if place in by_partition:
                 by_partition[place].extend(run)
@@ -160,7 +163,7 @@ def batches(messages: list[Message]) -> list[RawBatch]:
     return [_columns(topic, partition, found) for (topic, partition), found in by_partition.items()]
 
 
-def _columns(topic: str, partition: int, messages: list[Message]) -> RawBatch:
+def _columns(topic: str, partition: int, messages: list[Any]) -> RawBatch:
     headers = list(map(_headers, messages))
     return RawBatch(
         topic,

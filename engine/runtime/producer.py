@@ -53,7 +53,7 @@ class Producer:
         self._fatal: KafkaError | None = None
         self._unknown = False
         self._counts: dict[str, int] = {}
-        self._client: Client = None
+        self._client: Any = None
         self.records_total = 0
         self.open()
 
@@ -142,7 +142,7 @@ class Producer:
             except KafkaException as error:
                 raise self._refused(error, topic) from error
 
-        def delivered(error: KafkaError | None, message: Message) -> None:
+        def delivered(error: KafkaError | None, message: Any) -> None:
             if error is None:
                 acked(message.offset())
             else:

@@ -60,7 +60,10 @@ class Swap:
     def tell(self) -> None:
         """Report where it stands."""
         at = self.restoring
-        self.report(self.phase, at and at.position, at and at.end, self.error)
+        if at is None:
+            self.report(self.phase, None, None, self.error)
+        else:
+            self.report(self.phase, at.position, at.end, self.error)
 
     @property
     def ended(self) -> bool:

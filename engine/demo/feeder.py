@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # re-exported without saying so
 
 from engine.demo import sample
 from engine.demo.flights import PARTITIONS
@@ -38,7 +38,7 @@ class Feeder:
     """Writes the demo's topics. `report` gets a line now and then for people to read."""
 
     def __init__(self, bootstrap_servers: str, report: Callable[[str], None] = print) -> None:
-        self._servers = {"bootstrap.servers": bootstrap_servers}
+        self._servers: dict[str, str | int | float | bool] = {"bootstrap.servers": bootstrap_servers}
         self._report = report
         self._producer = Producer(
             {
@@ -147,7 +147,7 @@ class Feeder:
             message = consumer.poll(BROKER_SECONDS_MAX)
             if message is None or message.error():
                 raise BrokerUnavailable(f"flights-{partition}@{low} could not be read: is the broker up?")
-            return message.offset(), message.timestamp()[1]
+            return int(message.offset() or 0), message.timestamp()[1]
         finally:
             consumer.close()
 

@@ -22,12 +22,7 @@ FAMILIES = (
     "stream_join",
     "table_join",
     "foreign_key_join",
-    "global_join",
 )
 
 for _family in FAMILIES:
-    try:
-        import_module(f"engine.operators.{_family}")
-    except ModuleNotFoundError as missing:
-        if missing.name != f"engine.operators.{_family}":
-            raise
+    import_module(f"engine.operators.{_family}")

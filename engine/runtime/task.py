@@ -16,6 +16,7 @@ from engine.operators.processor import Output, Processor, Routed, build
 from engine.records import Batch, RawBatch
 from engine.runtime.plan import Plan, Step
 from engine.runtime.punctuation import Punctuation, Schedules
+from engine.topology.operations import Source
 
 
 class Collector(Protocol):
@@ -96,8 +97,10 @@ class Task:
         self.sources: dict[str, int] = {}  # real topic name -> place of its source
         self.processors: list[Processor] = [build(step.node) for step in plan.steps]
         for place, (step, processor) in enumerate(zip(plan.steps, self.processors, strict=True)):
-            for topic in getattr(step.node.operation, "topics", ()):
-                self.sources[self.topic_name(topic, internal=step.node.operation.internal)] = place
+            operation = step.node.operation
+            if isinstance(operation, Source):
+                for topic in operation.topics:
+                    self.sources[self.topic_name(topic, internal=operation.internal)] = place
             processor.init(_NodeContext(self, place, step))
 
     def topic_name(self, topic: str, *, internal: bool) -> str:

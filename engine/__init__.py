@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from engine import serdes
     from engine.config import EngineConfig
-    from engine.records import Record, ValueAndTimestamp, Windowed
     from engine.instance import Engine
+    from engine.records import Record, ValueAndTimestamp, Windowed
     from engine.testing import TopologyTestDriver
     from engine.topology.branches import Branched
     from engine.topology.builder import StreamsBuilder

@@ -65,6 +65,12 @@ def split_session_key(data: bytes) -> tuple[bytes, int, int]:
     return data[:-SESSION_SUFFIX], start, end
 
 
+def session_start(data: bytes) -> int:
+    """The start in a session store's changelog key."""
+    start: int = LONG.unpack_from(data, len(data) - LONG.size)[0]
+    return start
+
+
 def join_side_key(key: bytes, timestamp: int, *, left: bool) -> bytes:
     """The key of a pending row of a left or outer stream-stream join."""
     return _JOIN_SIDE.pack(timestamp, left) + key

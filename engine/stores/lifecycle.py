@@ -122,7 +122,7 @@ class LayeredStore:
         self._before_commit(change)
         self._write(change, position)
         for table in self._tables():
-            table.committed()
+            table.restored()
         self._check_bound(0)
 
     def flush(self) -> None:

@@ -98,7 +98,8 @@ class RocksBackend:
 
     def families(self) -> list[str]:
         """See `Backend`."""
-        return [name for name in self._spaces if name != _META]
+        # `list` copies in one step, whatever the loop does meanwhile.
+        return [name for name in list(self._spaces) if name != _META]
 
     def write(self, change: Write) -> None:
         """See `Backend`: one WriteBatch. Families are made before it; those to drop are dropped behind it."""
@@ -210,8 +211,10 @@ class RocksBackend:
 
     def _create(self, family: str) -> None:
         database = self._open_database()
-        self._spaces[family] = database.create_column_family(family, make_options(self._overrides))
-        self._handles[family] = database.get_column_family_handle(family)
+        space = database.create_column_family(family, make_options(self._overrides))
+        with self._gate:
+            self._spaces[family] = space
+            self._handles[family] = database.get_column_family_handle(family)
 
     def _drop(self, family: str) -> None:
         with self._gate:

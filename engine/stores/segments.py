@@ -19,10 +19,10 @@ from typing import Any
 
 from engine.errors import ConfigError
 from engine.records import Tombstone
-from engine.serdes import Serde
 from engine.stores import layouts
 from engine.stores.backend import DEFAULT, Backend, Columns, Range, Write
 from engine.stores.contract import ChangelogRecord, StoreContext
+from engine.stores.key_rows import KeyRows, Row
 from engine.stores.lifecycle import LayeredStore
 from engine.stores.table import Entry, Table
 from engine.topology.stores import StoreSpec
@@ -52,18 +52,32 @@ class SegmentedStore(LayeredStore):
         self._log: list[tuple[bytes, Entry | Tombstone]] | None = [] if self._logs_each(spec) else None
         # Puts that had expired: Kafka Streams logs them all the same.
         self._refused: dict[bytes, Entry | Tombstone] = {}
+        self._known = KeyRows(self._load_key)
         # Knows the value serde and holds nothing.
         self._codec = Table(backend, DEFAULT, spec.value_serde, timestamped=spec.timestamped)
         super().__init__(spec, backend, context)
         for family in backend.families():
-            if family != DEFAULT:
-                self._table(family)
+            if family.startswith(_SEGMENT):
+                self._row_table(int(family.removeprefix(_SEGMENT)))
+            elif family.startswith(_TIMES):
+                self._time_table(int(family.removeprefix(_TIMES)))
 
     # What a kind fills in -------------------------------------------------------------------------------------------
 
     def _time_of(self, row: bytes) -> int:
         """The time that decides about a row's segment and expiry."""
         raise NotImplementedError
+
+    def _tie_of(self, row: bytes) -> int:
+        """What orders the rows of one key and time."""
+        raise NotImplementedError
+
+    def _bounds_of(self, key: bytes) -> Range:
+        """A range that holds every row of a key (and maybe rows of longer keys)."""
+        raise NotImplementedError
+
+    # Bytes of a row's name behind its key.
+    _suffix: int
 
     def _times_key(self, row: bytes) -> bytes:
         """The row's name in time order."""
@@ -82,6 +96,10 @@ class SegmentedStore(LayeredStore):
     def oldest_visible(self) -> int:
         """The smallest time at which a row is still visible."""
         return self.observed - self.retention_ms + 1
+
+    def _oldest(self) -> int:
+        """The smallest time that searches give; a kind's layout may show more than `oldest_visible`."""
+        return self.oldest_visible()
 
     def _observe(self, time: int) -> bool:
         """Move `observed` on to the time of a put; returns whether the put is accepted, and counts it if not."""
@@ -102,28 +120,31 @@ class SegmentedStore(LayeredStore):
 
     # Rows -----------------------------------------------------------------------------------------------------------
 
-    def _put_row(self, row: bytes, time: int, entry: Entry | Tombstone) -> None:
+    def _put_row(self, key: bytes, row: bytes, time: int, tie: int, entry: Entry | Tombstone) -> None:
+        """Put one row of a key. `tie` orders rows of one time (see `_tie_of`)."""
+        self._known.prepare(key)
         segment = self.segment_of(time)
-        self._table(f"{_SEGMENT}{segment}").set(row, entry)
+        (self._rows.get(segment) or self._row_table(segment)).set(row, entry)
         if self._by_time:
             mark: Entry | Tombstone = (b"", 0) if entry else entry
-            self._table(f"{_TIMES}{segment}").set(self._times_key(row), mark)
+            self._time_table(segment).set(self._times_key(row), mark)
+        self._known.put(key, Row(time, tie, row, entry), present=bool(entry), oldest=self._oldest())  # type: ignore[arg-type]
 
     def _put_rows(self, rows: list[bytes], times: list[int], values: list[Any], timestamps: list[int]) -> None:
-        """Put distinct rows that are known to be accepted."""
+        """Put distinct rows that are known to be accepted. The caller tells `_known` about the keys."""
         segments = [self.segment_of(time) for time in times]
         for segment in sorted(set(segments)):
             chosen = [i for i, found in enumerate(segments) if found == segment]
             whole = len(chosen) == len(rows)
             part = rows if whole else [rows[i] for i in chosen]
-            self._table(f"{_SEGMENT}{segment}").set_columns(
+            self._row_table(segment).set_columns(
                 part,
                 values if whole else [values[i] for i in chosen],
                 timestamps if whole else [timestamps[i] for i in chosen],
             )
             if self._by_time:
                 marks = [self._times_key(row) for row in part]
-                self._table(f"{_TIMES}{segment}").set_columns(marks, [b""] * len(marks), [0] * len(marks))
+                self._time_table(segment).set_columns(marks, [b""] * len(marks), [0] * len(marks))
 
     def _find_row(self, row: bytes, time: int) -> Entry | None:
         table = self._rows.get(self.segment_of(time))
@@ -154,16 +175,28 @@ class SegmentedStore(LayeredStore):
         last = self.segment_of(times[1])
         return [tables[i] for i in sorted(tables, reverse=reverse) if first <= i <= last]
 
-    def _table(self, family: str) -> Table:
-        """The table of a family, made when it is first written."""
-        prefix, _, number = family.partition("-")
-        tables = self._rows if prefix + "-" == _SEGMENT else self._times
-        segment = int(number)
-        if segment not in tables:
-            serde: Serde | None = self.spec.value_serde if tables is self._rows else None
-            timestamped = self.spec.timestamped and tables is self._rows
-            tables[segment] = Table(self._backend, family, serde, timestamped=timestamped)
-        return tables[segment]
+    def _load_key(self, key: bytes, clean: bool) -> Iterator[Row]:  # noqa: FBT001 - `KeyRows` calls it by place
+        """Every live row of a key; from the backend alone if none is uncommitted."""
+        bounds = self._bounds_of(key)
+        size = len(key) + self._suffix
+        for table in self._searched(self._rows, (self._oldest(), layouts.LONG_MAX), reverse=False):
+            for row, entry in table.scan_committed(bounds) if clean else table.scan(bounds):
+                if len(row) == size and row.startswith(key):
+                    yield Row(self._time_of(row), self._tie_of(row), row, entry)
+
+    def _row_table(self, segment: int) -> Table:
+        """The table of a segment's rows, made when it is first written."""
+        if segment not in self._rows:
+            family = f"{_SEGMENT}{segment}"
+            serde, timestamped = self.spec.value_serde, self.spec.timestamped
+            self._rows[segment] = Table(self._backend, family, serde, timestamped=timestamped)
+        return self._rows[segment]
+
+    def _time_table(self, segment: int) -> Table:
+        """The table of a segment's rows in time order."""
+        if segment not in self._times:
+            self._times[segment] = Table(self._backend, f"{_TIMES}{segment}", None, timestamped=False)
+        return self._times[segment]
 
     # Life -----------------------------------------------------------------------------------------------------------
 
@@ -204,6 +237,16 @@ class SegmentedStore(LayeredStore):
                 change.entries.pop(family, None)
                 change.drops.append(family)
 
+    def commit(self, position: int | None) -> None:
+        """See `Store`."""
+        super().commit(position)
+        self._known.committed()
+
+    def close(self) -> None:
+        """See `Store`."""
+        self._known.close()
+        super().close()
+
     def _meta(self) -> dict[str, int]:
         return {"observed": self.observed, "first_live": self._first_live}
 
@@ -211,6 +254,7 @@ class SegmentedStore(LayeredStore):
         self.observed = read.get("observed", _NOTHING_OBSERVED)
         self._first_live = read.get("first_live", 0)
         self._refused = {}
+        self._known.forget()
         if self._log is not None:
             self._log = []
 
@@ -218,6 +262,7 @@ class SegmentedStore(LayeredStore):
         return f"{super()._layout()} interval={self.interval_ms} by_time={self._by_time}"
 
     def _restored(self, records: Sequence[ChangelogRecord], change: Write) -> None:
+        self._known.forget()
         if not records:
             return
         times = [self._time_of(key) for key, _, _ in records]
@@ -234,11 +279,11 @@ class SegmentedStore(LayeredStore):
     def _restore_segment(self, segment: int, rows: dict[bytes, tuple[bytes | None, int]], change: Write) -> None:
         puts = [(key, value, timestamp) for key, (value, timestamp) in rows.items() if value is not None]
         deletes = [key for key, (value, _) in rows.items() if value is None]
-        table = self._table(f"{_SEGMENT}{segment}")
+        table = self._row_table(segment)
         columns = table.local_columns(*layouts.columns(puts))  # type: ignore[arg-type]
         columns.deletes = deletes
         change.add(table.family, columns)
         if self._by_time:
             names = [self._times_key(key) for key, _, _ in puts]
             marks = Columns(names, [b""] * len(names), [self._times_key(key) for key in deletes])
-            change.add(self._table(f"{_TIMES}{segment}").family, marks)
+            change.add(self._time_table(segment).family, marks)

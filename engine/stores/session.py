@@ -16,6 +16,7 @@ from engine.stores.backend import Backend, Range
 from engine.stores.committed import CommittedSessions
 from engine.stores.contract import StoreContext
 from engine.stores.iterators import StoreIterator
+from engine.stores.key_rows import Row
 from engine.stores.layouts import LONG, LONG_MAX
 from engine.stores.segments import SegmentedStore
 from engine.stores.table import Entry
@@ -27,6 +28,8 @@ Sessions = StoreIterator[tuple[Windowed, Any]]
 class SessionStore(SegmentedStore):
     """See the module's text. A session is (start, end), both inclusive, in ms; iterators give (Windowed, value)."""
 
+    _suffix = layouts.SESSION_SUFFIX
+
     def __init__(self, spec: StoreSpec, backend: Backend, context: StoreContext) -> None:
         super().__init__(spec, backend, context)
         self._keeps_objects = self.value_serde.immutable
@@ -37,21 +40,29 @@ class SessionStore(SegmentedStore):
         self, raw_key: bytes, earliest_end: int, latest_start: int, *, reverse: bool = False
     ) -> list[tuple[int, int, Any]]:
         """(start, end, value) of a key's sessions that end at `earliest_end` or later and start by `latest_start`."""
-        found = self._found(raw_key, raw_key, earliest_end, latest_start, reverse=reverse)
+        rows = self._of_key(raw_key, earliest_end, latest_start)
         decode = self._decode
-        return [(*layouts.split_session_key(row)[1:], decode(entry)) for row, entry in found]
+        found = [(*layouts.split_session_key(row.name)[1:], decode(row.entry)) for row in rows]
+        if reverse:
+            found.reverse()
+        return found
 
     def find_raw_many(self, raw_keys: Iterable[bytes]) -> dict[bytes, list[tuple[int, int, Any]]]:
         """Every visible session of each key, by (end, start)."""
         return {key: self.find_raw(key, 0, LONG_MAX) for key in raw_keys}
 
     def put_raw(self, raw_key: bytes, start: int, end: int, value: Any) -> None:
-        """Set a session's value; None removes it. A put behind the retention is dropped and counted."""
+        """Set a session's value; None removes it. A put behind the retention is dropped and counted.
+
+        Raises InvalidBounds for an end before its start.
+        """
+        if end < start:
+            raise InvalidBounds(f"store {self.name}: a session from {start} to {end} ends before it starts")
         row = layouts.session_key(raw_key, start, end)
         accepted = self._observe(end)
         entry = self._entry(value)
         if accepted:
-            self._put_row(row, end, entry)
+            self._put_row(raw_key, row, end, self._tie(start), entry)
         self._log_put(row, entry, accepted=accepted)
 
     def remove_raw(self, raw_key: bytes, start: int, end: int) -> None:
@@ -62,7 +73,7 @@ class SessionStore(SegmentedStore):
         gone = Tombstone(self.context.timestamp)
         live = self.segment_of(end) >= self._first_live
         if live:
-            self._put_row(row, end, gone)
+            self._put_row(raw_key, row, end, self._tie(start), gone)
         self._log_put(row, gone, accepted=live)
 
     # Typed ----------------------------------------------------------------------------------------------------------
@@ -112,13 +123,13 @@ class SessionStore(SegmentedStore):
         """Sessions of a key that end at `earliest_end` or later and start at `latest_start` or earlier."""
         self._check_open()
         raw = self.raw_key(key)
-        return self._sessions(self._found(raw, raw, earliest_end, latest_start, reverse=False))
+        return self._sessions((row.name, row.entry) for row in self._of_key(raw, earliest_end, latest_start))
 
     def backward_find_sessions(self, key: Any, earliest_end: int, latest_start: int) -> Sessions:
         """`find_sessions` in reverse."""
         self._check_open()
         raw = self.raw_key(key)
-        return self._sessions(self._found(raw, raw, earliest_end, latest_start, reverse=True))
+        return self._sessions((row.name, row.entry) for row in reversed(self._of_key(raw, earliest_end, latest_start)))
 
     def find_sessions_keys(self, key_from: Any, key_to: Any, earliest_end: int, latest_start: int) -> Sessions:
         """`find_sessions` of a range of keys, both inclusive, None open; empty if they are reversed."""
@@ -170,18 +181,29 @@ class SessionStore(SegmentedStore):
             return self._iterator(iter(()))
         return self._sessions(self._found(lower, upper, earliest_end, latest_start, reverse=reverse))
 
+    def _of_key(self, raw: bytes, earliest_end: int, latest_start: int) -> list[Row]:
+        """One key's sessions in the backend's order."""
+        earliest = max(earliest_end, self.oldest_visible(), 0)
+        rows = self._known.between(raw, earliest, LONG_MAX)
+        if rows is None:
+            rows = sorted(self._load_key(raw, clean=False), key=lambda row: row[:2])
+            rows = [row for row in rows if row.time >= earliest]
+        if latest_start >= self.observed:
+            return rows
+        start_of = layouts.session_start
+        return [row for row in rows if start_of(row.name) <= latest_start]
+
+    def _tie(self, start: int) -> int:
+        # Sessions with one end: memory gives the later start first.
+        return -start if self._in_memory else start
+
     def _found(
         self, lower: bytes | None, upper: bytes | None, earliest_end: int, latest_start: int, *, reverse: bool
     ) -> Iterator[tuple[bytes, Entry]]:
         """The rows that a search finds, in the backend's order."""
         earliest = max(earliest_end, self.oldest_visible(), 0)
-        if lower is not None and lower == upper:
-            # One key: its rows lie together, apart from those of longer keys in between.
-            behind = layouts.session_key(lower, LONG_MAX, LONG_MAX) + b"\x00"
-            bounds = Range(layouts.session_key(lower, 0, earliest), behind, reverse)
-        else:
-            highest = layouts.session_key(b"", LONG_MAX, max(self.observed, 0))
-            bounds = Range(lower, None if upper is None else layouts.key_range_end(upper, highest) + b"\x00", reverse)
+        highest = layouts.session_key(b"", LONG_MAX, max(self.observed, 0))
+        bounds = Range(lower, None if upper is None else layouts.key_range_end(upper, highest) + b"\x00", reverse)
 
         def wanted(row: bytes) -> bool:
             key, start, end = layouts.split_session_key(row)
@@ -219,6 +241,12 @@ class SessionStore(SegmentedStore):
     def _time_of(self, row: bytes) -> int:
         end: int = LONG.unpack_from(row, len(row) - layouts.SESSION_SUFFIX)[0]
         return end
+
+    def _tie_of(self, row: bytes) -> int:
+        return self._tie(layouts.session_start(row))
+
+    def _bounds_of(self, key: bytes) -> Range:
+        return Range(layouts.session_key(key, 0, 0), layouts.session_key(key, LONG_MAX, LONG_MAX) + b"\x00")
 
     def _times_key(self, row: bytes) -> bytes:
         at = len(row) - layouts.SESSION_SUFFIX

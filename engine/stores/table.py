@@ -22,7 +22,7 @@ from engine.errors import StoreError
 from engine.records import Tombstone
 from engine.serdes import Serde
 from engine.stores import layouts, memory_budget
-from engine.stores.backend import Backend, Columns, Range, Write
+from engine.stores.backend import EVERYTHING, Backend, Columns, Range, Write
 from engine.stores.iterators import merge_rows
 
 # (value or its bytes, timestamp in ms). Stores that keep no timestamps have -1 once an entry comes from the backend.
@@ -63,6 +63,9 @@ class Table:
         self._index: SortedSet | None = None
         self._value_bytes = _OBJECT_BYTES
         self.uncommitted_bytes = 0
+        # Whether `_live` holds all there is, as it does from an empty start until something is given up: a key that it
+        # lacks is then known to be absent. A new window segment answers its first fetches without asking the backend.
+        self._complete = self._is_empty()
 
     # Reading -------------------------------------------------------------------------------------------------------
 
@@ -99,6 +102,10 @@ class Table:
         committed = self._backend.scan(self.family, bounds)
         decoded = self._decode_rows(committed)
         return merge_rows(uncommitted, decoded, reverse=bounds.reverse) if uncommitted else decoded
+
+    def scan_committed(self, bounds: Range) -> Iterator[tuple[bytes, Entry]]:
+        """`scan` of a range in which nothing is uncommitted; the caller knows that."""
+        return self._decode_rows(self._backend.scan(self.family, bounds))
 
     def is_clean(self) -> bool:
         """Whether nothing is uncommitted."""
@@ -208,6 +215,12 @@ class Table:
         # per key. Only here, because uncommitted keys must stay in `_live`.
         if held > memory_budget.object_cache_share(id(self), held):
             self._old, self._live = self._live, {}
+            self._complete = False
+
+    def restored(self) -> None:
+        """Rows were written to the backend past this table."""
+        self.committed()
+        self._complete = False
 
     def forget(self) -> None:
         """Drop the overlay and every cached object."""
@@ -216,10 +229,11 @@ class Table:
         self._drained = []
         self._index = None
         self.uncommitted_bytes = 0
+        self._complete = self._is_empty()
 
     def close(self) -> None:
         """Forget, and leave the memory budget."""
-        self.forget()
+        self._live, self._old, self._fresh, self._columns, self._drained = {}, {}, {}, None, []
         memory_budget.leave(id(self))
 
     def decode(self, entry: Entry) -> Any:
@@ -242,8 +256,14 @@ class Table:
         net = sum((self._live[key] is not None) - (old is not None) for key, old in zip(sample, there, strict=True))
         return net * len(uncommitted) // len(sample)
 
+    def _is_empty(self) -> bool:
+        return next(self._backend.scan(self.family, EVERYTHING), None) is None
+
     def _load(self, keys: list[bytes]) -> None:
         """Bring keys that `_live` lacks into it, from the older generation or from the backend."""
+        if self._complete:
+            self._live.update(dict.fromkeys(keys))
+            return
         if self._old:
             old = self._old
             self._live.update({key: old[key] for key in keys if key in old})

@@ -17,6 +17,7 @@ from engine.stores.backend import Backend, Range, Write
 from engine.stores.committed import CommittedWindows
 from engine.stores.contract import ChangelogRecord, StoreContext
 from engine.stores.iterators import StoreIterator
+from engine.stores.key_rows import Row
 from engine.stores.layouts import LONG, LONG_MAX, SEQUENCE_MAX
 from engine.stores.segments import SegmentedStore
 from engine.stores.table import Entry
@@ -31,6 +32,8 @@ class WindowStore(SegmentedStore):
 
     A timestamped store's values are `ValueAndTimestamp`; a bare value gets the current record's timestamp.
     """
+
+    _suffix = layouts.WINDOW_SUFFIX
 
     def __init__(self, spec: StoreSpec, backend: Backend, context: StoreContext) -> None:
         if spec.window_ms is None:
@@ -95,6 +98,8 @@ class WindowStore(SegmentedStore):
         suffixes = {start: layouts.window_key(b"", start) for start in set(starts)}
         rows = list(map(add, raw_keys, map(suffixes.__getitem__, starts)))
         self._put_rows(rows, starts, values, timestamps)
+        if self._known.used:
+            self._known.wrote(raw_keys)
         if self._log is not None:
             self._log.extend(zip(rows, zip(values, timestamps, strict=True), strict=True))
 
@@ -113,7 +118,7 @@ class WindowStore(SegmentedStore):
         else:
             accepted = self._observe(start)
             if accepted:
-                self._put_row(row, start, entry)
+                self._put_row(raw_key, row, start, self._sequence if self.retain_duplicates else 0, entry)
                 self._last_sequence = self._sequence
         self._log_put(row, entry, accepted=accepted)
 
@@ -121,9 +126,11 @@ class WindowStore(SegmentedStore):
         self, raw_key: bytes, time_from: int, time_to: int, *, reverse: bool = False
     ) -> list[tuple[int, Entry]]:
         """(start, (value, timestamp)) of one key within a time range, by start, duplicates in the order of their puts."""
-        rows = self._rows_of_key(raw_key, time_from, time_to, reverse=reverse)
         decode = self._decode
-        return [(self._time_of(row), (decode(entry), entry[1])) for row, entry in rows]
+        rows = self._rows_of_key(raw_key, time_from, time_to, reverse=reverse)
+        if self._keeps_objects:
+            return [(row.time, row.entry) for row in rows]
+        return [(row.time, (decode(row.entry), row.entry[1])) for row in rows]
 
     # By the record, typed -------------------------------------------------------------------------------------------
 
@@ -200,14 +207,18 @@ class WindowStore(SegmentedStore):
     def _clipped(self, time_from: int, time_to: int) -> tuple[int, int]:
         return max(time_from, self._oldest(), 0), time_to
 
-    def _rows_of_key(self, raw: bytes, time_from: int, time_to: int, *, reverse: bool) -> Iterator[tuple[bytes, Entry]]:
+    def _rows_of_key(self, raw: bytes, time_from: int, time_to: int, *, reverse: bool) -> Iterable[Row]:
         low, high = self._clipped(time_from, time_to)
         if high < low:
-            return iter(())
-        bounds = Range(layouts.window_key(raw, low), layouts.window_key(raw, high, SEQUENCE_MAX) + b"\x00", reverse)
+            return []
+        rows = self._known.between(raw, low, high)
+        if rows is not None:
+            return reversed(rows) if reverse else rows
         size = len(raw) + layouts.WINDOW_SUFFIX
+        bounds = Range(layouts.window_key(raw, low), layouts.window_key(raw, high, SEQUENCE_MAX) + b"\x00", reverse)
         # A longer key can sort in between; it isn't this one.
-        return self._scan_rows(bounds, (low, high), lambda row: len(row) == size and row.startswith(raw))
+        found = self._scan_rows(bounds, (low, high), lambda row: len(row) == size and row.startswith(raw))
+        return (Row(self._time_of(row), self._tie_of(row), row, entry) for row, entry in found)
 
     def _rows_of_keys(
         self, lower: bytes | None, upper: bytes | None, times: tuple[int, int], *, reverse: bool
@@ -229,7 +240,7 @@ class WindowStore(SegmentedStore):
 
     def _by_start(self, raw: bytes, time_from: int, time_to: int, *, reverse: bool) -> StoreIterator[tuple[int, Any]]:
         rows = self._rows_of_key(raw, time_from, time_to, reverse=reverse)
-        return self._iterator((self._time_of(row), self._typed(entry)) for row, entry in rows)
+        return self._iterator((row.time, self._typed(row.entry)) for row in rows)
 
     def _windows(
         self, key_from: Any, key_to: Any, time_from: int, time_to: int, *, reverse: bool
@@ -269,6 +280,12 @@ class WindowStore(SegmentedStore):
     def _time_of(self, row: bytes) -> int:
         time: int = LONG.unpack_from(row, len(row) - layouts.WINDOW_SUFFIX)[0]
         return time
+
+    def _tie_of(self, row: bytes) -> int:
+        return layouts.split_window_key(row)[2]
+
+    def _bounds_of(self, key: bytes) -> Range:
+        return Range(layouts.window_key(key, 0), layouts.window_key(key, LONG_MAX, SEQUENCE_MAX) + b"\x00")
 
     def _times_key(self, row: bytes) -> bytes:
         at = len(row) - layouts.WINDOW_SUFFIX

@@ -1,0 +1,133 @@
+"""The rows of single keys, complete and sorted, for operators that search one key's times record by record.
+
+Scanning for one key costs a seek in every segment and a merge with the overlay, 10 µs and more; a key whose rows are
+known costs two bisections. A key is known from its first search on, with every row that is still live, uncommitted ones
+included; writes keep it up to date. Only a cache: the tables hold everything, and `forget` is always allowed.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from engine.stores import memory_budget
+from engine.stores.table import Entry
+
+# A key with more rows than this is searched in the tables: one hot key must not bring a whole store into memory.
+_ROWS_OF_KEY_MAX = 10_000
+# What the interpreter spends on a row here: tuple, row name, entry, two ints.
+_ROW_BYTES = 400
+# Rows that may be out of sight at the head of a list before it is cut.
+_STALE_MAX = 32
+
+
+class Row(NamedTuple):
+    """A row of a key: what decides its place (time, then `tie`), its name in the table, its entry."""
+
+    time: int
+    tie: int
+    name: bytes
+    entry: Entry
+
+
+class KeyRows:
+    """See the module's text. `load(key, clean)` gives a key's rows; `clean` says that none of them is uncommitted."""
+
+    def __init__(self, load: Callable[[bytes, bool], Iterable[Row]]) -> None:
+        self._load = load
+        self._known: dict[bytes, list[Row]] = {}
+        # Keys written since the last commit while unknown: their rows are not all in the backend.
+        self._loose: set[bytes] = set()
+        self._too_many: set[bytes] = set()
+        self._count = 0
+        # Whether anybody searches single keys; without, writes have nothing to keep up to date.
+        self.used = False
+
+    def find(self, key: bytes) -> list[Row] | None:
+        """The rows of a key in order, not to be changed; None if they are too many to keep: search the tables."""
+        self.used = True
+        rows = self._known.get(key)
+        return rows if rows is not None else self._learn(key)
+
+    def between(self, key: bytes, low: int, high: int) -> list[Row] | None:
+        """The rows of a key with low <= time <= high, as a list of the caller's own; None as in `find`."""
+        rows = self.find(key)
+        if rows is None:
+            return None
+        return rows[_first(rows, low) : _first(rows, high + 1)]
+
+    def prepare(self, key: bytes) -> None:
+        """Before a write: learn the key while all its rows are in the backend, which is cheaper than later."""
+        if self.used and key not in self._known:
+            self._learn(key)
+
+    def put(self, key: bytes, row: Row, *, present: bool, oldest: int) -> None:
+        """After a write of one row. `oldest`: rows of earlier times will never be visible again."""
+        rows = self._known.get(key)
+        if rows is None:
+            self._loose.add(key)
+            return
+        at = bisect_left(rows, row[:2])
+        if at < len(rows) and rows[at][:2] == row[:2]:
+            if present:
+                rows[at] = row
+            else:
+                del rows[at]
+        elif present:
+            rows.insert(at, row)
+            self._count += 1
+        if len(rows) > _STALE_MAX and rows[_STALE_MAX].time < oldest:
+            del rows[: _first(rows, oldest)]
+        if len(rows) > _ROWS_OF_KEY_MAX:
+            del self._known[key]
+            self._too_many.add(key)
+            self._loose.add(key)
+
+    def wrote(self, keys: Iterable[bytes]) -> None:
+        """After a write of a batch: these keys are not known any more."""
+        keys = set(keys)
+        for key in keys & self._known.keys():
+            del self._known[key]
+        self._loose |= keys
+
+    def committed(self) -> None:
+        """Everything is in the backend now. If the rows take more than their share of memory they go."""
+        self._loose.clear()
+        held = self._count * _ROW_BYTES
+        if held and held > memory_budget.object_cache_share(id(self), held):
+            self.forget()
+
+    def forget(self) -> None:
+        """Know nothing, as after a rollback or a restore."""
+        self._known, self._count = {}, 0
+        self._loose.clear()
+        self._too_many.clear()
+
+    def close(self) -> None:
+        """Forget, and leave the memory budget."""
+        self.forget()
+        memory_budget.leave(id(self))
+
+    def _learn(self, key: bytes) -> list[Row] | None:
+        if key in self._too_many:
+            return None
+        rows: list[Row] = []
+        for row in self._load(key, key not in self._loose):
+            rows.append(row)
+            if len(rows) > _ROWS_OF_KEY_MAX:
+                self._too_many.add(key)
+                return None
+        rows.sort(key=_place)
+        self._known[key] = rows
+        self._count += len(rows)
+        return rows
+
+
+def _place(row: Row) -> Any:
+    return row[:2]
+
+
+def _first(rows: list[Row], time: int) -> int:
+    """The index of the first row of that time or later."""
+    return bisect_left(rows, (time,))

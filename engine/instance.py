@@ -156,7 +156,7 @@ class Engine:
         self.blueprint = survey(self.topology, config, self.topics)
         self.topics.ensure(internal_topics(self.blueprint, config))
         self.mapping_topic = MappingTopic(self.topics, self.client, config.application_id)
-        self.mapping = self.mapping_topic.agree(self.topology.hash, list(self.blueprint.tasks))
+        self.mapping = self.mapping_topic.agree(self.topology, list(self.blueprint.tasks))
         self.restorer = Restorer(
             self.topics,
             self.directory,

@@ -7,7 +7,7 @@ topology is refused by name instead of running tasks that mean something else. A
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, Producer, TopicPartition
@@ -15,6 +15,8 @@ from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, Produc
 from engine import broker_errors, names
 from engine.changelog.topics import ANSWER_SECONDS, Topics
 from engine.errors import BrokerUnavailable, Fatal, TopologyError
+from engine.topology.checks import check_change
+from engine.topology.topology import Topology
 
 KEY = b"mapping"
 PARTITION = 0
@@ -26,6 +28,8 @@ class TaskMapping:
 
     hash: str
     tasks: tuple[str | None, ...]
+    # The topology's stores as `Topology.to_json()` has them, so that a changed topology can be held against the last one.
+    stores: list[dict[str, Any]] | None = field(default=None, compare=False)
 
     def task(self, partition: int) -> str | None:
         """The task of a partition; None for partitions that stand for nothing."""
@@ -53,14 +57,19 @@ class MappingTopic:
         self._application_id = application_id
         self.topic = names.tasks_topic(application_id)
 
-    def agree(self, topology_hash: str, tasks: list[str]) -> TaskMapping:
-        """The mapping to run by, published if it is new; raises TopologyError while members run another topology."""
+    def agree(self, topology: Topology, tasks: list[str]) -> TaskMapping:
+        """The mapping to run by, published if it is new.
+
+        Raises TopologyError while members run another topology, and for a change that would lose or misread state.
+        """
         former = self.read()
-        wanted = extended(former, topology_hash, tasks)
+        wanted = replace(extended(former, topology.hash, tasks), stores=topology.to_json()["stores"])
         if former == wanted:
             return wanted
         if former is not None:
-            self._refuse_if_alive(former, topology_hash)
+            self._refuse_if_alive(former, topology.hash)
+            if former.stores is not None:
+                check_change({"stores": former.stores}, topology)
         self._write(wanted)
         return wanted
 
@@ -81,7 +90,7 @@ class MappingTopic:
         return _last_mapping(self._client, self.topic, begin, end)
 
     def _write(self, mapping: TaskMapping) -> None:
-        text = json.dumps({"v": 1, "hash": mapping.hash, "tasks": mapping.tasks})
+        text = json.dumps({"v": 1, "hash": mapping.hash, "tasks": mapping.tasks, "stores": mapping.stores})
         failed: list[str] = []
         producer = Producer({**self._client, "enable.idempotence": True})
         producer.produce(
@@ -95,7 +104,8 @@ class MappingTopic:
             raise BrokerUnavailable(f"the task mapping could not be written to {self.topic}: {failed or 'no answer'}")
 
     def _refuse_if_alive(self, former: TaskMapping, topology_hash: str) -> None:
-        future = self._topics.admin.describe_consumer_groups([self._application_id], request_timeout=ANSWER_SECONDS)
+        admin = self._topics.admin
+        future = admin.describe_consumer_groups([self._application_id], request_timeout=ANSWER_SECONDS)
         try:
             group = future[self._application_id].result()
         except KafkaException as error:
@@ -139,7 +149,8 @@ def _last_mapping(client: Mapping[str, Any], topic: str, begin: int, end: int) -
 def _parse(text: bytes, topic: str) -> TaskMapping:
     try:
         read = json.loads(text)
-        return TaskMapping(str(read["hash"]), tuple(None if t is None else str(t) for t in read["tasks"]))
+        tasks = tuple(None if t is None else str(t) for t in read["tasks"])
+        return TaskMapping(str(read["hash"]), tasks, read.get("stores"))
     except (ValueError, KeyError, TypeError) as error:
         raise Fatal(
             f"the task mapping in {topic} cannot be read ({error}): was it written by something else?"

@@ -41,6 +41,7 @@ class RocksBackend:
         self._overrides = overrides
         # Held by readers of other threads and by whoever drops a family or closes: a page never meets a freed handle.
         self._gate = threading.Lock()
+        self._closed = False
         # rocksdict's stub calls it a method; it is a property.
         self._writing = WriteOptions()
         self._writing.disable_wal = True  # type: ignore[method-assign, assignment]
@@ -145,8 +146,9 @@ class RocksBackend:
 
     def compact(self) -> None:
         """Compact every family; blocks for as long as it takes, so call it from a thread of its own."""
-        for space in list(self._spaces.values()):
-            space.compact_range(None, None)
+        with self._named_errors("compacted"):
+            for space in list(self._spaces.values()):
+                space.compact_range(None, None)
 
     def property(self, name: str, family: str = DEFAULT) -> str | None:
         """A RocksDB property such as `rocksdb.levelstats`; safe from any thread."""
@@ -169,6 +171,7 @@ class RocksBackend:
         with self._gate:
             if self._db is None:
                 return
+            self._closed = True
             self._handles = {}
             for name, space in self._spaces.items():
                 if name != DEFAULT:
@@ -194,6 +197,8 @@ class RocksBackend:
     def _named(self, error: Exception, attempt: str) -> StatehouseError:
         """The error by what happens next; rocksdict raises plain Exceptions with RocksDB's words."""
         words = str(error)
+        if self._closed:
+            return StoreError(f"the store in {self.directory} was closed meanwhile ({words})")
         what = f"the store in {self.directory} cannot be {attempt} ({words})"
         if "LOCK:" in words or "lock hold" in words:
             return StateDirectoryLocked(

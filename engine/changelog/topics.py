@@ -44,7 +44,11 @@ class InternalTopic:
 
 
 class Topics:
-    """Questions and orders to the cluster about topics."""
+    """Questions and orders to the cluster about topics. Any thread.
+
+    `admin` may be replaced at any time, and the futures of a client that is gone never end: whoever waits for one holds
+    the client until then.
+    """
 
     def __init__(self, client: Mapping[str, Any], replication_factor: int = -1) -> None:
         self._client: dict[str, Any] = dict(client)
@@ -57,7 +61,8 @@ class Topics:
         if not wanted:
             return {}
         found = {}
-        futures = self.admin.describe_topics(TopicCollection(wanted), request_timeout=ANSWER_SECONDS)
+        admin = self.admin
+        futures = admin.describe_topics(TopicCollection(wanted), request_timeout=ANSWER_SECONDS)
         for name, future in futures.items():
             try:
                 found[name] = len(future.result().partitions)
@@ -91,7 +96,8 @@ class Topics:
         if not topics:
             return
         new = [NewTopic(t.name, t.partitions, self.replication_factor, config=dict(t.settings)) for t in topics]
-        futures = self.admin.create_topics(new, operation_timeout=ANSWER_SECONDS, request_timeout=ANSWER_SECONDS)
+        admin = self.admin
+        futures = admin.create_topics(new, operation_timeout=ANSWER_SECONDS, request_timeout=ANSWER_SECONDS)
         for name, future in futures.items():
             try:
                 future.result()
@@ -101,7 +107,8 @@ class Topics:
                     raise broker_errors.named(error, f"internal topic {name} could not be created") from error
 
     def _grow(self, topic: InternalTopic) -> None:
-        future = self.admin.create_partitions([NewPartitions(topic.name, topic.partitions)])[topic.name]
+        admin = self.admin
+        future = admin.create_partitions([NewPartitions(topic.name, topic.partitions)])[topic.name]
         try:
             future.result()
         except KafkaException as error:
@@ -116,7 +123,8 @@ class Topics:
         if not resources:
             return {}
         found = {}
-        for resource, future in self.admin.describe_configs(resources, request_timeout=ANSWER_SECONDS).items():
+        admin = self.admin
+        for resource, future in admin.describe_configs(resources, request_timeout=ANSWER_SECONDS).items():
             try:
                 found[resource.name] = {name: entry.value for name, entry in future.result().items()}
             except KafkaException as error:
@@ -154,7 +162,8 @@ class Topics:
         self, asked: Mapping[TopicPartition, OffsetSpec], *, committed_only: bool
     ) -> dict[tuple[str, int], int]:
         isolation = IsolationLevel.READ_COMMITTED if committed_only else IsolationLevel.READ_UNCOMMITTED
-        futures = self.admin.list_offsets(dict(asked), isolation_level=isolation, request_timeout=ANSWER_SECONDS)
+        admin = self.admin
+        futures = admin.list_offsets(dict(asked), isolation_level=isolation, request_timeout=ANSWER_SECONDS)
         found = {}
         for place, future in futures.items():
             try:

@@ -139,8 +139,9 @@ def test_state_without_committed_offsets_is_refused(kafka, application, tmp_path
     fill(kafka, application)
     settings = config(kafka, application, tmp_path / "state")
     run_to_the_end(programs.counts(application), settings)
-    future = kafka.admin().delete_consumer_groups([application])[application]
-    future.result(10)
+    admin = kafka.admin()  # the future of a client that is gone never ends
+    future = admin.delete_consumer_groups([application], request_timeout=30)[application]
+    future.result()
     with pytest.raises(Fatal, match="no offset is committed for its inputs, yet store counts holds state"):
         run_to_the_end(programs.counts(application), settings)
 

@@ -25,7 +25,7 @@ def show(call: Call) -> dict[str, Any]:
     found = snapshot.job(call.path["job"])
     if found is None:
         raise ApiError("not-found", f"There is no job {call.path['job'][:60]}.")
-    return {"job": found}
+    return _answer(found)
 
 
 def create(call: Call) -> tuple[int, dict[str, Any]]:
@@ -63,7 +63,7 @@ def create(call: Call) -> tuple[int, dict[str, Any]]:
         )
     except commands.Refused as error:
         raise _error(error) from error
-    return 201, {"job": recorded.job(str(job.pk))}
+    return 201, _answer(recorded.job(str(job.pk)))
 
 
 def cancel(call: Call) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def cancel(call: Call) -> dict[str, Any]:
         job = commands.cancel(call.user, call.path["job"], via="api", address=audit.address_of(call.request))
     except commands.Refused as error:
         raise _error(error) from error
-    return {"job": recorded.job(str(job.pk))}
+    return _answer(recorded.job(str(job.pk)))
 
 
 def _error(refused: commands.Refused) -> ApiError:
@@ -85,3 +85,8 @@ def _text(body: dict[str, Any], name: str, default: str | None = None) -> str:
     if not isinstance(found, str):
         raise ApiError("bad-request", f"{name} must be text.")
     return found
+
+
+def _answer(job: Any) -> dict[str, Any]:
+    """The job, and beside it what scripts ask for first: its id and how it stands."""
+    return {"id": job["id"], "state": job["state"], "job": job}

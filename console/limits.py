@@ -49,6 +49,14 @@ QUEUED_RESEND_SECONDS = 60
 ATTEMPTS_MAX = 3
 PROGRESS_INTERVAL_MS = 500
 SWAP_SECONDS_MAX = 600
+# A verify reads the live store in pages of this many rows: large enough to vanish, small enough not to be noticed.
+VERIFY_PAGE_ROWS = 1_000
+VERIFY_PAGE_BYTES = 4 * 1024 * 1024
+# Rows that differ are kept, with their values cut, for people to look at; the others are only counted.
+DIFF_ROWS_MAX = 200
+DIFF_CHARACTERS_MAX = 300
+# Rows that differ at first sight are settled with the changelog's newer records once there are this many of them.
+DIFF_CANDIDATES_MAX = 50_000
 
 # --- API and pages
 REQUEST_BODY_BYTES_MAX = 1024 * 1024
@@ -59,4 +67,5 @@ PAGE_ROWS_MAX = 1_000
 # A value longer than this is cut on a page, and the page says so; the API gives it whole.
 DISPLAY_BYTES_MAX = 20 * 1024
 ENGINE_TIMEOUT_S = 10.0
+KAFKA_TIMEOUT_S = 5.0
 WHY_CHARACTERS_MAX = 500

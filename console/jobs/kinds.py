@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from console.jobs import compact, rebuild
+from console.jobs import compact, rebuild, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,12 @@ KINDS: dict[str, Kind] = {
             rebuild.run,
         ),
         Kind("compact", "Have RocksDB compact a store partition.", compact.preview, compact.run),
-        Kind("verify", "Build a copy and compare it with the live store."),
+        Kind(
+            "verify",
+            "Build a copy from the changelog and compare the live store with it, row by row.",
+            verify.preview,
+            verify.run,
+        ),
         Kind("snapshot", "Build the store as it was at an offset or a time."),
         Kind("export", "Write a store's entries to a file."),
     )

@@ -22,7 +22,7 @@ from engine.errors import Retry, StatehouseError
 if TYPE_CHECKING:
     from console.jobs.work import Work
     from console.observe.board import State
-    from engine.changelog.restore import Restoring
+    from engine.changelog.restore import Built, Restoring
 
 # RocksDB needs room for the copy and for its compaction.
 _ROOM_FACTOR = 1.5
@@ -142,6 +142,17 @@ def _build(work: Work, place: staging.Place) -> dict[str, Any]:
     """Build the copy, unless an earlier attempt has."""
     if place.is_complete:
         return {"records": None, "seconds": None}
+    began = time.monotonic()
+    built = build_copy(work, place)
+    seconds = time.monotonic() - began
+    work.check()
+    place.complete()
+    work.report(place.partition, phase="verifying", position=built.position, now=True)
+    return {"records": built.records, "bytes": built.bytes, "seconds": round(seconds, 2)}
+
+
+def build_copy(work: Work, place: staging.Place) -> Built:
+    """Build the staged copy up to the changelog's end, with progress in offset slots. Also what ``verify`` begins with."""
     place.prepare()
     began = time.monotonic()
 
@@ -160,7 +171,7 @@ def _build(work: Work, place: staging.Place) -> dict[str, Any]:
 
     work.report(place.partition, phase="fetching", now=True)
     try:
-        built = restore.build_generation(
+        return restore.build_generation(
             place.spec,
             place.changelog,
             place.partition,
@@ -176,11 +187,6 @@ def _build(work: Work, place: staging.Place) -> dict[str, Any]:
         raise TryAgain(str(error)) from error
     except (StatehouseError, OSError) as error:
         raise Failed(f"The copy of partition {place.partition} could not be built: {error}") from error
-    seconds = time.monotonic() - began
-    work.check()
-    place.complete()
-    work.report(place.partition, phase="verifying", position=built.position, now=True)
-    return {"records": built.records, "bytes": built.bytes, "seconds": round(seconds, 2)}
 
 
 def _follow(work: Work, partition: int, seen: dict[str, Any]) -> None:

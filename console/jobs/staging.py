@@ -85,6 +85,14 @@ def discard_all(work: Work) -> None:
             Staged(_checked(directory, work.job.application, work.job.store), kept["generation"]).discard()
 
 
+def discard_staged(work: Work) -> None:
+    """Remove the copies in building of any attempt; what has a generation's own name is the engine's and stays."""
+    for kept in work.job.result.get("generations", {}).values():
+        directory = Path(kept["directory"])
+        if directory.is_dir() and _GENERATION.fullmatch(kept["generation"]):
+            Staged(_checked(directory, work.job.application, work.job.store), kept["generation"]).prepare()
+
+
 def locate(work: Work, owner: Owner) -> Place | None:
     """Ask the owner where the store lies; None for one in memory. The generation's name is kept in the row."""
     job, partition = work.job, owner.partition

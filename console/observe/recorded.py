@@ -122,7 +122,19 @@ def jobs(
     found = found.filter(**{key: value for key, value in wanted.items() if value is not None})
     if in_states is not None:
         found = found.filter(state__in=in_states)
-    return [job_of(row) for row in found[:limit]]
+    return [_without_rows(job_of(row)) for row in found[:limit]]
+
+
+def _without_rows(job: dict[str, Any]) -> dict[str, Any]:
+    """Leave out of a list what only the page of one job shows: the rows that a verify found to differ."""
+    return job | {"result": {name: value for name, value in job["result"].items() if name != "diff"}}
+
+
+def latest_ended(app: str, store: str, kind: str) -> dict[str, Any] | None:
+    """Return the newest job of the kind that has succeeded, whole."""
+    found = Job.objects.select_related("created_by").filter(application=app, store=store, kind=kind, state="succeeded")
+    row = found.order_by("-ended_at").first()
+    return None if row is None else job_of(row)
 
 
 def job(job_id: str) -> dict[str, Any] | None:

@@ -185,6 +185,11 @@ def job(job_id: str) -> Snapshot | None:
     return None if found is None else _snapshot(reader.read(), **found)
 
 
+def latest_job(app: str, store: str, kind: str) -> dict[str, Any] | None:
+    """Return a store's newest job of a kind that has succeeded, or None."""
+    return recorded.latest_ended(app, store, kind)
+
+
 def _snapshot(board: Board, **data: Any) -> Snapshot:
     return {"at": time.time_ns() // 1_000_000, "observer": board.observer, **data}
 

@@ -121,6 +121,7 @@ def fresh_board(redis_client, monkeypatch):
     for module in (
         "console.jobs.dry_run",
         "console.jobs.control",
+        "console.jobs.verify",
         "console.browse.engines",
         "console.api.metrics",
         "console.live.rendered",

@@ -145,7 +145,7 @@ def test_a_foreign_origin_is_refused_despite_the_csrf_token(as_role):
     ("change", "code", "status_code"),
     [
         ({"kind": "explode"}, "bad-request", 400),
-        ({"kind": "verify"}, "not-available", 501),
+        ({"kind": "snapshot"}, "not-available", 501),
         ({"dry_run": "no"}, "bad-request", 400),
         ({"partitions": []}, "bad-request", 400),
         ({"partitions": [0, 0]}, "bad-request", 400),

@@ -1,0 +1,250 @@
+"""The job that compares a store with its changelog: on a real changelog, with an engine's double that serves the rows."""
+
+import base64
+import json
+import struct
+
+import pytest
+from confluent_kafka import Producer
+from django.conf import settings as django_settings
+
+from console import limits
+from console.jobs import commands, states, tasks, verify, work
+from console.models import Job
+from console.observe import snapshot
+from tests.console import reports
+
+pytestmark = pytest.mark.django_db(transaction=True)
+HOST = django_settings.HOST_NAME
+
+
+def int64(number):
+    return struct.pack(">q", number)
+
+
+def raw(data):
+    return {"base64": base64.b64encode(data).decode()}
+
+
+class Shop:
+    """A changelog of ``counts``/0 with the keys a, b and c, and a live store that tests choose."""
+
+    def __init__(self, kafka, engine, directory):
+        self.topic = kafka.topic("counts-changelog", config={"cleanup.policy": "compact"})
+        self.producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+        self.engine, self.directory = engine, directory
+        self.rows = {b"a": (1, 1_000), b"b": (2, 1_000), b"c": (3, 1_000)}
+        self.position = 4
+        self.pages = 0
+        self.on_page = lambda: None
+        self.write(b"a", 0)
+        for key, (value, timestamp) in self.rows.items():
+            self.write(key, value, timestamp)
+        self._answer, engine.answer = engine.answer, self.answer
+
+    def write(self, key, value, timestamp=1_000):
+        self.producer.produce(
+            self.topic, None if value is None else int64(value), key, partition=0, timestamp=timestamp
+        )
+        assert self.producer.flush(10) == 0
+
+    def answer(self, method, path, query, body):
+        if not path.endswith("/entries"):
+            return self._answer(method, path, query, body)
+        assert (query["partition"], query["local"], query["key_format"]) == (["0"], ["true"], ["base64"])
+        self.pages += 1
+        self.on_page()
+        keys = sorted(self.rows)
+        first = int(query.get("cursor", ["0"])[0])
+        taken = keys[first : first + 2]
+        entries = [
+            {
+                "key": raw(key), "value": raw(int64(self.rows[key][0])), "timestamp": self.rows[key][1], "partition": 0,
+                "window": None, "session": None, "size": 8,
+            }
+            for key in taken
+        ]  # fmt: skip
+        source = {"instance": "engine-1", "partition": 0, "role": "active", "position": self.position, "lag": 0}
+        more = first + 2 < len(keys)
+        return 200, {
+            "entries": entries,
+            "cursor": str(first + 2) if more else None,
+            "sources": [{**source, "error": None}],
+        }
+
+    def names(self):
+        return sorted(each.name for each in self.directory.iterdir())
+
+
+@pytest.fixture
+def shop_on_kafka(kafka, settings, observed, engine, tmp_path, monkeypatch):
+    settings.KAFKA_BOOTSTRAP_SERVERS = kafka.bootstrap_servers
+    monkeypatch.setattr(tasks.run, "apply_async", lambda **_: None)
+    monkeypatch.setattr(states.pinger, "send", lambda *_: None)
+    directory = tmp_path / "shop" / "0_0" / "counts"
+    (directory / "g00000001").mkdir(parents=True)
+    (directory / "CURRENT").write_text("g00000001\n")
+    made = Shop(kafka, engine, directory)
+    store = {
+        "generation": "g00000001",
+        "directory": str(directory),
+        "changelog": made.topic,
+        "backend": "rocksdb",
+        "spec": {"kind": "key-value", "timestamped": True},
+    }
+    engine.tasks = [{"task": "0_0", "partition": 0, "role": "active", "stores": {"counts": store}}]
+    observed.report(
+        *reports.shop(),
+        reports.instance("engine-1", sequence=2, tasks=["0_0"], host=HOST, address=engine.address),
+        reports.store("counts", "0_0", sequence=2, changelog=made.topic),
+    )
+    return made
+
+
+@pytest.fixture
+def verified(shop_on_kafka, account):
+    """Verify and return the job's row."""
+
+    def run(**changes):
+        asked = {"kind": "verify", "application": "shop", "store": "counts", "partitions": [0], "via": "page"} | changes
+        job = commands.create(account("operator"), **asked)
+        work.deliver(job.pk)
+        job.refresh_from_db()
+        assert shop_on_kafka.names() == ["CURRENT", "g00000001"], "the copy has been removed"
+        return job
+
+    return run
+
+
+def test_a_store_that_is_its_changelog_is_the_same(verified, shop_on_kafka):
+    job = verified()
+
+    assert (job.state, job.reason) == ("succeeded", "")
+    assert (job.result["same"], job.result["differences"], job.result["diff"]) == (3, 0, [])
+    assert job.result["partitions"]["0"]["position"] == 4
+    assert "They are the same." in job.result["words"]
+    assert shop_on_kafka.pages == 2
+
+
+def test_what_differs_is_counted_and_kept_decoded(verified, shop_on_kafka):
+    shop_on_kafka.rows = {b"a": (1, 1_000), b"b": (20, 1_000), b"d": (4, 1_000)}
+
+    job = verified()
+
+    found = {(each["what"], each["key"]["text"]): each for each in job.result["diff"]}
+    assert set(found) == {("different", "b"), ("missing", "c"), ("extra", "d")}
+    different = found["different", "b"]
+    assert (different["in_store"]["text"], different["in_changelog"]["text"]) == ("20", "2")
+    assert found["missing", "c"]["in_store"] is None
+    assert (job.result["missing"], job.result["extra"], job.result["different"]) == (1, 1, 1)
+    assert "3 differ" in job.result["words"]
+
+
+def test_a_store_that_moves_on_while_it_is_read_does_not_differ(verified, shop_on_kafka):
+    def move_on():
+        if shop_on_kafka.pages == 1:
+            shop_on_kafka.write(b"b", 7, 2_000)
+            shop_on_kafka.write(b"c", None)
+            shop_on_kafka.rows = {b"a": (1, 1_000), b"b": (7, 2_000), b"e": (5, 2_000)}
+            shop_on_kafka.write(b"e", 5, 2_000)
+
+    shop_on_kafka.on_page = move_on
+
+    job = verified()
+
+    assert (job.state, job.result["differences"], job.result["moved_on"]) == ("succeeded", 0, 3)
+
+
+def test_only_the_first_differences_are_kept(verified, shop_on_kafka, monkeypatch):
+    monkeypatch.setattr(limits, "DIFF_ROWS_MAX", 1)
+    shop_on_kafka.rows = {}
+
+    job = verified()
+
+    assert (job.result["missing"], len(job.result["diff"])) == (3, 1)
+
+
+def test_a_second_delivery_does_nothing(verified, shop_on_kafka):
+    job = verified()
+    pages = shop_on_kafka.pages
+
+    assert work.deliver(job.pk) is False
+    assert shop_on_kafka.pages == pages
+
+
+def test_an_attempt_after_a_dead_worker_starts_over(shop_on_kafka, account):
+    job = commands.create(
+        account("operator"), kind="verify", application="shop", store="counts", partitions=[0], via="page"
+    )
+    kept = {"directory": str(shop_on_kafka.directory.resolve()), "generation": "g00000002"}
+    Job.objects.filter(pk=job.pk).update(result={"generations": {"0": kept}})
+    (shop_on_kafka.directory / "g00000002.staging").mkdir()
+    (shop_on_kafka.directory / "g00000002.staging" / "half").write_text("x")
+
+    work.deliver(job.pk)
+
+    job.refresh_from_db()
+    assert (job.state, job.result["same"]) == ("succeeded", 3)
+    assert shop_on_kafka.names() == ["CURRENT", "g00000001"]
+
+
+def test_a_cancelled_one_leaves_no_copy(verified, shop_on_kafka, monkeypatch):
+    def cancel():
+        Job.objects.update(state="cancelling")
+        monkeypatch.setattr(work.Work, "is_cancelled", lambda _self: True)
+
+    shop_on_kafka.on_page = cancel
+
+    assert verified().state == "cancelled"
+
+
+def test_an_engine_that_refuses_to_be_read_fails_it(verified, shop_on_kafka):
+    error = {"code": "bad-request", "message": "no such format", "retryable": False, "state": None}
+    answer = shop_on_kafka.engine.answer
+    shop_on_kafka.engine.answer = lambda method, path, query, body: (
+        (400, {"error": error}) if path.endswith("/entries") else answer(method, path, query, body)
+    )
+
+    job = verified()
+
+    assert job.state == "failed"
+    assert "no such format" in job.reason
+
+
+def test_an_engine_that_restores_is_waited_for(verified, shop_on_kafka, monkeypatch):
+    monkeypatch.setattr(verify, "_RETRY_S", 0.01)
+    error = {"code": "store-restoring", "message": "not yet", "retryable": True, "state": None}
+    answer = shop_on_kafka.engine.answer
+    refused = []
+
+    def restoring(method, path, query, body):
+        if path.endswith("/entries") and len(refused) < 3:
+            refused.append(path)
+            return 503, {"error": error}
+        return answer(method, path, query, body)
+
+    shop_on_kafka.engine.answer = restoring
+
+    assert (verified().state, len(refused)) == ("succeeded", 3)
+
+
+@pytest.mark.usefixtures("shop_on_kafka")
+def test_a_store_in_memory_is_refused_before_it_begins(observed, account):
+    observed.report(reports.store("counts", "0_0", sequence=9, backend="memory"))
+
+    with pytest.raises(commands.Refused) as caught:
+        commands.create(
+            account("operator"), kind="verify", application="shop", store="counts", partitions=[0], via="page"
+        )
+    assert "in memory" in caught.value.words
+
+
+def test_the_latest_one_is_found_and_lists_leave_its_rows_out(verified, shop_on_kafka):
+    assert snapshot.latest_job("shop", "counts", "verify") is None
+    shop_on_kafka.rows = {}
+    job = verified()
+
+    assert len(snapshot.latest_job("shop", "counts", "verify")["result"]["diff"]) == 3
+    assert "diff" not in snapshot.jobs()["jobs"][0]["result"]
+    assert len(snapshot.job(str(job.pk))["result"]["diff"]) == 3
+    assert json.dumps(snapshot.jobs())

@@ -185,9 +185,10 @@ def job(job_id: str) -> Snapshot | None:
     return None if found is None else _snapshot(reader.read(), **found)
 
 
-def latest_job(app: str, store: str, kind: str) -> dict[str, Any] | None:
-    """Return a store's newest job of a kind that has succeeded, or None."""
-    return recorded.latest_ended(app, store, kind)
+def verifications(app: str, store: str) -> dict[str, Any]:
+    """Return a store's newest verify that has succeeded, with its rows, and the newest of all: it may have failed."""
+    newest = recorded.jobs(app, store=store, kind="verify", limit=1)
+    return {"latest": recorded.latest_ended(app, store, "verify"), "newest": newest[0] if newest else None}
 
 
 def _snapshot(board: Board, **data: Any) -> Snapshot:

@@ -1,4 +1,4 @@
-"""Starting a rebuild or a compaction: choose, look at the dry run, then apply.
+"""Starting a job on a store: choose, look at the dry run, then apply.
 
 Nothing is ticked beforehand. The dry run comes with a sealed ticket for exactly what it showed; without that ticket
 nothing can be applied, whatever a script or a stale form sends.
@@ -34,6 +34,11 @@ KINDS: dict[str, dict[str, Any]] = {
     "compact": {
         "title": "Compact",
         "does": "Runs RocksDB's compaction on each chosen partition. Content does not change; size usually does.",
+        "confirm": False,
+    },
+    "verify": {
+        "title": "Verify",
+        "does": "Builds a copy of each chosen partition from its changelog, compares the live store with it row by row, and removes the copy.",
         "confirm": False,
     },
 }

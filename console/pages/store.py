@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from console.access import policy
 from console.access.policy import requires
@@ -29,6 +30,32 @@ def partitions(request: HttpRequest, app: str, store: str) -> HttpResponse:
 def settings(request: HttpRequest, app: str, store: str) -> HttpResponse:
     """Draw what the store was declared to be."""
     return page(request, "pages/store_settings.html", find(app, store), {}, tab="settings")
+
+
+@requires("browse")
+def compare(request: HttpRequest, app: str, store: str) -> HttpResponse:
+    """Draw what the latest verify has found: the store against its changelog."""
+    seen = find(app, store)
+    found = snapshot.verifications(app, store)
+    latest, newest = found["latest"], found["newest"]
+    result = latest["result"] if latest else {}
+    context = {
+        "latest": latest,
+        "result": result,
+        "rows": [_difference(each, request.path.removesuffix("compare/")) for each in result.get("diff", [])],
+        "failed": newest if newest and newest["state"] in {"failed", "cancelled"} else None,
+        "may_verify": policy.allowed(request.user, "verify", app, store),
+        "verify_role": policy.ACTIONS["verify"],
+    }
+    return page(request, "pages/store_compare.html", seen, context, tab="compare")
+
+
+def _difference(found: dict[str, Any], browse: str) -> dict[str, Any]:
+    """Return a row of the diff with the way to the entry, for keys that can be asked for as they are shown."""
+    key = found["key"]
+    asked = {"by": "key", "key": key["text"], "partition": found["partition"]}
+    can_ask = key["kind"] in {"text", "number"} and not key["cut"]
+    return found | {"href": f"{browse}?{urlencode(asked)}" if can_ask else ""}
 
 
 def find(app: str, store: str) -> dict[str, Any]:

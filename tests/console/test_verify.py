@@ -240,11 +240,12 @@ def test_a_store_in_memory_is_refused_before_it_begins(observed, account):
 
 
 def test_the_latest_one_is_found_and_lists_leave_its_rows_out(verified, shop_on_kafka):
-    assert snapshot.latest_job("shop", "counts", "verify") is None
+    assert snapshot.verifications("shop", "counts") == {"latest": None, "newest": None}
     shop_on_kafka.rows = {}
     job = verified()
 
-    assert len(snapshot.latest_job("shop", "counts", "verify")["result"]["diff"]) == 3
+    found = snapshot.verifications("shop", "counts")
+    assert (len(found["latest"]["result"]["diff"]), found["newest"]["number"]) == (3, job.number)
     assert "diff" not in snapshot.jobs()["jobs"][0]["result"]
     assert len(snapshot.job(str(job.pk))["result"]["diff"]) == 3
     assert json.dumps(snapshot.jobs())

@@ -32,6 +32,8 @@ PAGES = {
     "browse-nothing": f"{STORE}?by=key&key=ZZ",
     "browse-bad": f"{STORE}?by=key&key=UA&key_format=int64",
     "partitions": f"{WINDOWS}partitions/",
+    "compare": f"{WINDOWS}compare/",
+    "compare-never": f"{STORE}compare/",
     "settings": f"{WINDOWS}settings/",
     "entry": f"{WINDOWS}entry/?partition=1&key=JFK&window_from=1357020000000&window_to=1357020000000",
     "rebuild": f"{WINDOWS}rebuild/?partition=3&partition=1&dry_run=1&why=checksum+warning",

@@ -399,6 +399,11 @@ def job(identity: str) -> dict[str, Any] | None:
     return framed(**found) if found else None
 
 
+def verifications(app: str, store: str) -> dict[str, Any]:
+    del app
+    return sample_jobs.verifications(now(), store)
+
+
 def install(shared: dict[str, Any]) -> None:
     """Put the samples where the pages look for the observer, the engines and the workers."""
     global scene  # noqa: PLW0603 (the site steers it)
@@ -415,6 +420,7 @@ def install(shared: dict[str, Any]) -> None:
         restores=restores,
         jobs=jobs,
         job=job,
+        verifications=verifications,
     )
     sample_browse.install(module, scene)
     sample_jobs.install(module)

@@ -7,6 +7,7 @@ and their dispatch are in `task`; what stands here is what a `Task` does not kno
        └────────────┴───────────────────────^
 """
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,8 @@ from engine.runtime.record_queue import Inputs, Place, RecordQueue
 from engine.runtime.task import Collector, Handlers, Task, TaskContext
 from engine.topology.stores import StoreSpec
 
+# How often a store's entries are counted for those who show them: counting scans small stores.
+COUNT_SECONDS = 5.0
 TRANSITIONS = {
     "created": {"restoring", "closing"},
     "restoring": {"running", "closing"},
@@ -53,6 +56,7 @@ class OpenStore:
     drained_total: int = 0
     # As the loop last measured them, for other threads.
     keys_estimate: int | None = None
+    counted_at: float = -COUNT_SECONDS
     size_bytes: int | None = None
     logged: bool = True  # whether changes go to the changelog: not for a store that reads its source topic
 
@@ -92,6 +96,7 @@ class ActiveTask:
         self.inputs = Inputs([], parts.max_task_idle_ms, parts.lag)
         self.task: Task | None = None
         self.dirty = False  # whether something happened since the last commit
+        self.confirmed = False  # whether its offsets were committed since it started
         self.held = False  # whether a swap lets it wait
         self.processed_total = 0
         self.restores: dict[str, Restoring] = {}
@@ -190,6 +195,7 @@ class ActiveTask:
         inputs = self.inputs.by_place.values()
         self.committed = {q.place: Committed(q.position, q.partition_time, times) for q in inputs}
         self.dirty = self.context.commit_requested = False
+        self.confirmed = True
 
     def rollback(self) -> list[TopicPartition]:
         """Forget everything since the last commit; returns where to read on."""
@@ -202,13 +208,17 @@ class ActiveTask:
         if self.task is not None:
             self.task.close()
         self._make_processors()
-        self.dirty = True
+        # Nothing is open any more, but a task that never committed still owes the group its offsets.
+        self.dirty = not self.confirmed
         return [TopicPartition(p[0], p[1], c.offset) for p, c in self.committed.items()]
 
     def measure(self) -> None:
         """Look at sizes and ends, for those who show them; called by the loop now and then."""
+        now = time.monotonic()
         for opened in self.stores.values():
-            opened.keys_estimate = opened.store.approximate_num_entries()
+            if now - opened.counted_at >= COUNT_SECONDS:
+                opened.keys_estimate = opened.store.approximate_num_entries()
+                opened.counted_at = now
             opened.size_bytes = opened.store.bytes()
         for queue in self.inputs.by_place.values():
             # Beyond markers and aborted records once nothing waits, so that lag returns to 0.

@@ -18,11 +18,13 @@ from typing import Any
 from rocksdict import Rdict, ReadOptions, WriteBatch, WriteOptions
 
 from engine.errors import StateDirectoryLocked, StatehouseError, StoreError, TaskCorrupted
-from engine.stores.backend import DEFAULT, Columns, Range, Write
+from engine.stores.backend import DEFAULT, EVERYTHING, Columns, Range, Write
 from engine.stores.rocks_options import make_options
 
 _META = "meta"
 _SORT_FROM = 1_000
+# Up to so many entries a count is exact: a few ms of scanning. People notice when 16 keys are "about 415".
+_COUNT_EXACTLY_MAX = 5_000
 # What a rebuild can't mend, in the operating system's words.
 _ENVIRONMENT = ("No space left", "Permission denied", "Read-only file system", "Too many open files", "Disk quota")
 _SIZE_PROPERTIES = ("rocksdb.live-sst-files-size", "rocksdb.cur-size-all-mem-tables")
@@ -55,6 +57,8 @@ class RocksBackend:
         self._spaces: dict[str, Rdict] = {name: self._db.get_column_family(name) for name in names if name != DEFAULT}
         self._spaces[DEFAULT] = self._db
         self._handles = {name: self._db.get_column_family_handle(name) for name in names}
+        # Entries of each family as counted since the last write (None: too many to count).
+        self._counts: dict[str, int | None] = {}
 
     def get_many(self, family: str, keys: list[bytes]) -> list[bytes | None]:
         """See `Backend`."""
@@ -122,6 +126,7 @@ class RocksBackend:
         with self._named_errors("written"):
             if not batch.is_empty():
                 database.write(batch, self._writing)
+                self._counts.clear()
             for family in change.drops:
                 self._drop(family)
 
@@ -133,9 +138,15 @@ class RocksBackend:
             return value
 
     def count(self, family: str) -> int:
-        """See `Backend`; RocksDB's estimate, in which overwritten entries count twice until they are compacted."""
+        """See `Backend`: exact for small stores, else RocksDB's estimate, in which overwritten entries count twice."""
         space = self._spaces.get(family)
-        return 0 if space is None else space.property_int_value("rocksdb.estimate-num-keys") or 0
+        if space is None:
+            return 0
+        if family not in self._counts:
+            counted = sum(1 for _ in islice(self.scan(family, EVERYTHING), _COUNT_EXACTLY_MAX + 1))
+            self._counts[family] = counted if counted <= _COUNT_EXACTLY_MAX else None
+        exact = self._counts[family]
+        return exact if exact is not None else space.property_int_value("rocksdb.estimate-num-keys") or 0
 
     def bytes(self) -> int:
         """See `Backend`: table files and memtables."""

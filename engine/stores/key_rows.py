@@ -43,6 +43,8 @@ class KeyRows:
         self._count = 0
         # Whether anybody searches single keys; without, writes have nothing to keep up to date.
         self.used = False
+        # Whether `_loose` is right: what was written in the commit of the first search was not noted.
+        self._noted = False
 
     def find(self, key: bytes) -> list[Row] | None:
         """The rows of a key in order, not to be changed; None if they are too many to keep: search the tables."""
@@ -64,6 +66,8 @@ class KeyRows:
 
     def put(self, key: bytes, row: Row, *, present: bool, oldest: int) -> None:
         """After a write of one row. `oldest`: rows of earlier times will never be visible again."""
+        if not self.used:
+            return
         rows = self._known.get(key)
         if rows is None:
             self._loose.add(key)
@@ -86,6 +90,8 @@ class KeyRows:
 
     def wrote(self, keys: Iterable[bytes]) -> None:
         """After a write of a batch: these keys are not known any more."""
+        if not self.used:
+            return
         keys = set(keys)
         for key in keys & self._known.keys():
             del self._known[key]
@@ -94,6 +100,7 @@ class KeyRows:
     def committed(self) -> None:
         """Everything is in the backend now. If the rows take more than their share of memory they go."""
         self._loose.clear()
+        self._noted = self.used
         held = self._count * _ROW_BYTES
         if held and held > memory_budget.object_cache_share(id(self), held):
             self.forget()
@@ -103,6 +110,7 @@ class KeyRows:
         self._known, self._count = {}, 0
         self._loose.clear()
         self._too_many.clear()
+        self._noted = self.used
 
     def close(self) -> None:
         """Forget, and leave the memory budget."""
@@ -113,7 +121,7 @@ class KeyRows:
         if key in self._too_many:
             return None
         rows: list[Row] = []
-        for row in self._load(key, key not in self._loose):
+        for row in self._load(key, self._noted and key not in self._loose):
             rows.append(row)
             if len(rows) > _ROWS_OF_KEY_MAX:
                 self._too_many.add(key)

@@ -98,8 +98,7 @@ class WindowStore(SegmentedStore):
         suffixes = {start: layouts.window_key(b"", start) for start in set(starts)}
         rows = list(map(add, raw_keys, map(suffixes.__getitem__, starts)))
         self._put_rows(rows, starts, values, timestamps)
-        if self._known.used:
-            self._known.wrote(raw_keys)
+        self._known.wrote(raw_keys)
         if self._log is not None:
             self._log.extend(zip(rows, zip(values, timestamps, strict=True), strict=True))
 

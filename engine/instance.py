@@ -320,7 +320,7 @@ class Engine:
         if any(t.dirty for t in tasks):
             self.loop.request_commit()
             return False
-        ends = self.topics.end_offsets(places, committed_only=self.config.exactly_once)
+        ends = self.topics.end_offsets(places)
         return all(self.consumer.position(p) >= end for p, end in ends.items())
 
     # -- what is told -------------------------------------------------------------------------------------------------

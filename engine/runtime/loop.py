@@ -14,11 +14,11 @@ from confluent_kafka import KafkaException
 
 from engine import broker_errors
 from engine.config import EngineConfig
-from engine.errors import Retry, TaskCorrupted, TaskMigrated
+from engine.errors import Fatal, Retry, TaskCorrupted, TaskMigrated
 from engine.runtime.commit import Committer
 from engine.runtime.consumer import Consumer
 from engine.runtime.membership import Membership
-from engine.runtime.producer import Producer, TransactionAborted
+from engine.runtime.producer import OutcomeUnknown, Producer, TransactionAborted
 from engine.runtime.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,8 @@ POLL_SECONDS_MAX = 0.1
 POLL_SECONDS_MIN = 0.0
 # A cluster that answers with errors is asked again after this.
 RETRY_SECONDS = 0.5
+# A rebalance or a fencing fails a commit or two; the same failure so often will not mend itself.
+ABORTS_IN_A_ROW_MAX = 10
 
 
 class Loop:
@@ -57,6 +59,9 @@ class Loop:
         self._commit_every = config.commit_every_ms / 1000
         self._waiting = False
         self._commit_now = False
+        self._undo = False
+        self._commits_seen = 0
+        self._aborts_in_a_row = 0
         self.stopping = False
         self.turns_total = 0
         self.processed_total = 0
@@ -80,25 +85,50 @@ class Loop:
             self.turn()
 
     def turn(self) -> int:
-        """One turn; returns the number of records processed."""
+        """One turn; returns the number of records processed. Errors meet their reaction here."""
         self.turns_total += 1
         try:
+            if self._undo:
+                self._roll_back()
             return self._turn()
+        except OutcomeUnknown as error:
+            log.warning("what was not committed is undone: %s", error)
+            self._undo = True
         except (TransactionAborted, TaskMigrated) as error:
             log.warning("what was not committed is undone: %s", error)
-            self._tasks.roll_back()
+            self._undo = True
+            self._count_abort(error)
         except TaskCorrupted as error:
             log.warning("%s", error)
-            self._tasks.roll_back()
+            self._undo = True
             for task in self._tasks.running():
                 self._tasks.retake(task.id, str(error))
         except Retry as error:
             log.warning("%s; trying again", error)
-            self._tasks.roll_back()
+            self._undo = True
             time.sleep(RETRY_SECONDS)
         except KafkaException as error:
             raise broker_errors.named(error, "the Kafka client failed") from error
         return 0
+
+    def _roll_back(self) -> None:
+        """Undo what was not committed. It may need a broker that does not answer: then the next turn tries again."""
+        # Polled all the same, so that the group does not lose its member; what comes is read again after the rewind.
+        self._consumer.poll(POLL_SECONDS_MIN)
+        self._membership.raise_failure()
+        self._tasks.roll_back()
+        self._undo = False
+
+    def _count_abort(self, error: Exception) -> None:
+        """Raise Fatal when one commit after another fails: the same records would fail for ever."""
+        if self._committer.commits_total != self._commits_seen:
+            self._commits_seen, self._aborts_in_a_row = self._committer.commits_total, 0
+        self._aborts_in_a_row += 1
+        if self._aborts_in_a_row >= ABORTS_IN_A_ROW_MAX:
+            raise Fatal(
+                f"{self._aborts_in_a_row} commits in a row failed; the last: {error}. A record that its topic does not take "
+                "or another process with this state directory's transactional id would do that"
+            ) from error
 
     def _turn(self) -> int:
         # 1: poll. Membership callbacks run inside, so tasks may have come and gone when it returns.
@@ -166,7 +196,7 @@ class Loop:
     def finish(self, *, clean: bool) -> None:
         """Leave: commit what is done, close every task, leave the group so that others take over at once."""
         try:
-            if clean:
+            if clean and not self._undo:
                 self._tasks.collect()
                 self._committer.commit(self._tasks.running())
             else:

@@ -10,7 +10,10 @@ collected by the delivery callback and raised at `flush`.
 
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from itertools import repeat
+from operator import length_hint
 from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
@@ -18,7 +21,7 @@ from confluent_kafka import Producer as Client
 
 from engine import broker_errors, client_settings
 from engine.config import EngineConfig
-from engine.errors import BrokerUnavailable, Fatal, RebuildTask, StatehouseError
+from engine.errors import BrokerUnavailable, Fatal, RebuildTask, StatehouseError, TaskMigrated
 
 ANY_PARTITION = -1
 # Records that may wait for the broker before `produce` refuses more: half a second at full speed.
@@ -52,6 +55,7 @@ class Producer:
         self._failed: list[str] = []
         self._fatal: KafkaError | None = None
         self._unknown = False
+        self._renew = False
         self._counts: dict[str, int] = {}
         self._client: Any = None
         self.records_total = 0
@@ -86,7 +90,7 @@ class Producer:
         self.begin()
         self.records_total += len(keys)
         if headers is None and partitions is None:
-            self._send_plain(topic, keys, values, timestamps)
+            self._produce_columns(topic, ANY_PARTITION, keys, values, timestamps)
             return
         count = len(keys)
         every_header = headers if headers is not None else [None] * count
@@ -97,18 +101,43 @@ class Producer:
             place = ANY_PARTITION if partition is None else partition
             self._send_one(topic, value, key, place, None, at, header)
 
-    def _send_plain(
-        self, topic: str, keys: Sequence[bytes | None], values: Sequence[bytes | None], timestamps: Sequence[int]
+    def _produce_columns(
+        self,
+        topic: str,
+        partition: int,
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+        timestamps: Sequence[int],
     ) -> None:
-        produce = self._produce
-        for key, value, at in zip(keys, values, timestamps, strict=True):
+        """Produce parallel columns. `map` calls `produce` from C: a loop's own steps would cost half as much again."""
+        if 0 in timestamps:
+            # librdkafka takes time 0 for "now".
+            timestamps = [at or 1 for at in timestamps]
+        start, count = 0, len(values)
+        while start < count:
+            rest = iter(values[start:] if start else values)
+            columns = (keys[start:], timestamps[start:]) if start else (keys, timestamps)
+            calls = map(
+                self._produce,
+                repeat(topic),
+                rest,
+                columns[0],
+                repeat(partition),
+                repeat(None),
+                repeat(None),
+                columns[1],
+            )
             try:
-                # Positional, because keywords cost a third more. librdkafka takes time 0 for "now".
-                produce(topic, value, key, ANY_PARTITION, None, None, at or 1)
+                deque(calls, 0)
             except BufferError:
-                self._send_one(topic, value, key, ANY_PARTITION, None, at, None)
+                # The iterator has passed the record that found no room.
+                start = count - length_hint(rest) - 1
+                self._serve(ROOM_SECONDS)
+                self.raise_failure()
             except KafkaException as error:
                 raise self._refused(error, topic) from error
+            else:
+                return
 
     def send_changelog(
         self,
@@ -127,20 +156,13 @@ class Producer:
             return
         self.begin()
         self.records_total += len(records)
-        produce = self._produce
         *rest, last = records
         if headers or last[2] is None:
             # A buffer's changelog: few records, each as the time of its sending and the format's headers want it.
             for key, value, at in rest:
                 self._send_one(topic, value, key, partition, None, at, None if value is None else headers)
-            rest = []
-        for key, value, at in rest:
-            try:
-                produce(topic, value, key, partition, None, None, at or 1)
-            except BufferError:
-                self._send_one(topic, value, key, partition, None, at, None)
-            except KafkaException as error:
-                raise self._refused(error, topic) from error
+        elif rest:
+            self._produce_columns(topic, partition, *zip(*rest, strict=True))
 
         def delivered(error: KafkaError | None, message: Any) -> None:
             if error is None:
@@ -241,11 +263,8 @@ class Producer:
         """
         self._failed.clear()
         if not self.transactional:
-            self._client.purge()
-            self._serve(0)
-            self._failed.clear()
-            if self._fatal is not None:
-                self.replace()
+            # A purged client could still drop what is sent next: a new one starts clean.
+            self.replace()
             return True
         if self._fatal is None and not self._unknown:
             if not self.in_transaction:
@@ -256,6 +275,9 @@ class Producer:
                 pass  # replaced below, which ends the transaction one way or the other
             else:
                 self.in_transaction = False
+                if self._renew:
+                    # librdkafka's sequence numbers do not recover from a record that the broker refused for good.
+                    self.replace()
                 return True
         self.replace()
         return False
@@ -263,7 +285,7 @@ class Producer:
     def replace(self) -> None:
         """Give up this producer and open another under the same id."""
         self._client.purge()
-        self._unknown = False
+        self._unknown = self._renew = False
         self.open()
 
     def close(self) -> None:
@@ -292,6 +314,7 @@ class Producer:
             found = broker_errors.cause(error)
             if found.fatal():
                 self._fatal = found
+            self._renew = not isinstance(broker_errors.named(found, what), TaskMigrated)
             raise TransactionAborted(f"{what}: {found.str()}") from error
         except BrokerUnavailable as error:
             self._unknown = True
@@ -321,7 +344,7 @@ class Producer:
             raise TransactionAborted(f"{len(self._failed)} records were not delivered; the first: {self._failed[0]}")
 
     def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None and error.code() not in {broker_errors.PURGED_QUEUE, broker_errors.PURGED_INFLIGHT}:
+        if error is not None:
             self._failed.append(f"{message.topic()}-{message.partition()}: {error.str()}")
 
     def _on_error(self, error: KafkaError) -> None:

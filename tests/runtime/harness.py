@@ -48,20 +48,16 @@ def produce(kafka, topic: str, records: Iterable[tuple]) -> None:
 
 def read(kafka, topic: str, *, committed: bool = True) -> list[tuple[bytes, bytes, int, int]]:
     """Every record there is now, (key, value, timestamp, partition), partition by partition."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": kafka.bootstrap_servers,
-            "group.id": kafka.unique("reader"),
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed" if committed else "read_uncommitted",
-        }
-    )
+    base = {"bootstrap.servers": kafka.bootstrap_servers, "group.id": kafka.unique("reader"), "enable.auto.commit": False}
+    # A transaction's markers land a moment after its commit returns: the end is the one that counts them.
+    watermarks = Consumer({**base, "isolation.level": "read_uncommitted"})
+    consumer = Consumer({**base, "isolation.level": "read_committed" if committed else "read_uncommitted"})
     try:
         count = len(consumer.list_topics(topic, 10).topics[topic].partitions)
         found = []
         for partition in range(count):
             place = TopicPartition(topic, partition, 0)
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), 10)
+            low, high = watermarks.get_watermark_offsets(TopicPartition(topic, partition), 10)
             place.offset = low
             consumer.assign([place])
             deadline = time.monotonic() + 15
@@ -71,9 +67,11 @@ def read(kafka, topic: str, *, committed: bool = True) -> list[tuple[bytes, byte
                     found.append((message.key(), message.value(), message.timestamp()[1], partition))
                 if low == high:
                     break
+            assert low == high or consumer.position([place])[0].offset >= high, f"{topic}-{partition} was not read to its end"
         return found
     finally:
         consumer.close()
+        watermarks.close()
 
 
 def fold(records: Iterable[tuple[bytes, bytes | None, int, int]]) -> dict[bytes, bytes]:

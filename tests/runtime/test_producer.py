@@ -1,0 +1,93 @@
+"""The producer without tasks: back-pressure, failures, what a transaction hides."""
+
+import pytest
+
+from engine.config import AT_LEAST_ONCE
+from engine.runtime import producer as producers
+from engine.runtime.producer import Producer, TransactionAborted
+from tests.runtime.harness import config, produce, read
+
+pytestmark = pytest.mark.kafka
+
+
+def make(kafka, tmp_path, **settings):
+    name = kafka.unique("producer")
+    found = config(kafka, name, tmp_path, **settings)
+    return Producer(found, {"bootstrap.servers": kafka.bootstrap_servers}, name)
+
+
+def columns(count):
+    return [b"k%d" % i for i in range(count)], [b"v%d" % i for i in range(count)], list(range(1, count + 1))
+
+
+def test_a_full_queue_holds_the_caller_up_and_loses_nothing(kafka, tmp_path, monkeypatch):
+    topic = kafka.topic("full")
+    monkeypatch.setattr(producers, "QUEUE_RECORDS_MAX", 100)
+    producer = make(kafka, tmp_path)
+    keys, values, times = columns(5_000)
+    producer.send(topic, keys, values, times)
+    offsets = []
+    producer.send_changelog(topic, 0, list(zip(keys, values, times, strict=True)), offsets.append)
+    producer.commit()
+    producer.close()
+    assert [(k, v, t) for k, v, t, _ in read(kafka, topic)] == 2 * list(zip(keys, values, times, strict=True))
+    assert offsets == [9_999]
+
+
+def test_what_is_aborted_is_never_seen(kafka, tmp_path):
+    topic = kafka.topic("aborted")
+    producer = make(kafka, tmp_path)
+    producer.send(topic, *columns(10))
+    assert producer.abort() is True
+    producer.send(topic, [b"seen"], [b"1"], [5])
+    producer.commit()
+    producer.close()
+    assert read(kafka, topic) == [(b"seen", b"1", 5, 0)]
+
+
+@pytest.mark.parametrize("settings", [{}, {"guarantee": AT_LEAST_ONCE}])
+def test_a_record_that_the_broker_refuses_fails_the_commit(kafka, tmp_path, settings):
+    topic = kafka.topic("small", config={"max.message.bytes": "500"})
+    producer = make(kafka, tmp_path, **settings)
+    producer.send(topic, [b"k"], [b"x" * 5_000], [1])
+    with pytest.raises(TransactionAborted):
+        producer.commit() if producer.transactional else producer.flush()
+    producer.abort()
+    producer.send(topic, [b"k"], [b"fits"], [1])
+    producer.commit() if producer.transactional else producer.flush()
+    producer.close()
+    assert [value for _, value, *_ in read(kafka, topic)] == [b"fits"]
+
+
+def test_keys_go_where_java_puts_them_and_time_0_is_not_now(kafka, tmp_path):
+    topic = kafka.topic("placed", partitions=3)
+    producer = make(kafka, tmp_path)
+    keys = [b"21", b"foobar", b"a-little-bit-long-string", b""]
+    producer.send(topic, keys, [b"v"] * 4, [0, 0, 7, 7])
+    producer.send(topic, [b"x", b"y"], [b"v", b"v"], [1, 1], None, [2, None])
+    producer.commit()
+    assert producer.partitions_of(topic) == 3
+    producer.close()
+    found = {key: (partition, at) for key, _, at, partition in read(kafka, topic)}
+    # Kafka's own test values of murmur2: -973932308, -790332482, -985981536, 275646681.
+    hashes = {b"21": -973932308, b"foobar": -790332482, b"a-little-bit-long-string": -985981536, b"": 275646681}
+    assert {k: found[k][0] for k in keys} == {k: (h & 0x7FFFFFFF) % 3 for k, h in hashes.items()}
+    assert (found[b"21"][1], found[b""][1], found[b"x"][0]) == (1, 7, 2)
+
+
+def test_a_second_producer_of_the_same_id_fences_the_first(kafka, tmp_path):
+    topic = kafka.topic("fenced")
+    first = make(kafka, tmp_path)
+    first.send(topic, *columns(3))
+    second = Producer(first._config, {"bootstrap.servers": kafka.bootstrap_servers}, first._settings["transactional.id"])
+    with pytest.raises(TransactionAborted):
+        first.commit()
+    second.send(topic, [b"k"], [b"v"], [1])
+    second.commit()
+    second.close()
+    assert first.abort() is False
+    first.send(topic, [b"k"], [b"again"], [2])
+    first.commit()
+    first.close()
+    assert [value for _, value, *_ in read(kafka, topic)] == [b"v", b"again"]
+    produce(kafka, topic, [(b"k", b"plain")])

@@ -64,6 +64,12 @@ PAGE_ENTRIES_DEFAULT = 100
 PAGE_ENTRIES_MAX = 1_000
 PAGE_ROWS_DEFAULT = 100
 PAGE_ROWS_MAX = 1_000
+# A key's history is read backwards from the changelog's end in stretches; a page waits this long for it at most.
+HISTORY_VERSIONS_DEFAULT = 20
+HISTORY_VERSIONS_MAX = 100
+HISTORY_RECORDS_MAX = 500_000
+HISTORY_SECONDS_MAX = 4.0
+HISTORY_STRETCH_OFFSETS = 20_000
 # A value longer than this is cut on a page, and the page says so; the API gives it whole.
 DISPLAY_BYTES_MAX = 20 * 1024
 ENGINE_TIMEOUT_S = 10.0

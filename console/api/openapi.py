@@ -73,6 +73,25 @@ SCHEMAS: dict[str, Any] = {
             ),
         },
     ),
+    "History": _object(
+        "versions changelog partition looked",
+        versions={
+            "type": "array",
+            "items": _object(
+                "offset timestamp value is_deletion",
+                offset={"type": "integer"},
+                timestamp=_NUMBER,
+                value={},
+                is_deletion={"type": "boolean"},
+                span={"type": ["object", "null"]},
+                size=_NUMBER,
+                changed={"type": ["object", "null"]},
+            ),
+        },
+        changelog=_TEXT,
+        partition={"type": "integer"},
+        looked=_object("from to begin records stopped_by words", words=_TEXT, stopped_by=_TEXT),
+    ),
     "NewJob": _object(
         "kind application store partitions dry_run",
         kind={"enum": ["rebuild", "verify", "snapshot", "compact", "export"]},

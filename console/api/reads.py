@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from console import limits
 from console.api.errors import ApiError
-from console.browse import entries
+from console.browse import entries, history
 from console.models import Application
 from console.observe import recorded, snapshot
 
@@ -49,6 +49,11 @@ def store_entries(call: Call) -> dict[str, Any]:
 def store_count(call: Call) -> dict[str, Any]:
     """About how many keys."""
     return _asked(lambda: entries.count(call.path["app"], call.path["store"]))
+
+
+def store_history(call: Call) -> dict[str, Any]:
+    """What the changelog still knows of one key."""
+    return _asked(lambda: history.of_key(call.path["app"], call.path["store"], call.query))
 
 
 def lag(call: Call) -> dict[str, Any]:

@@ -26,6 +26,15 @@ _ENTRIES = (
     ("key_format", "read and show keys as string, int64, json, base64, hex …"),
     ("value_format", "show values so"),
 )
+_HISTORY = (
+    ("key", "the key"),
+    ("partition", "where it lies; by default where Kafka's partitioner puts it"),
+    ("limit", "the most versions, 1 to 100, default 20"),
+    ("window_from", "one window only: its start in ms"),
+    ("session_from", "one session only: its start in ms"),
+    ("key_format", "read the key as string, int64, json, base64, hex …"),
+    ("value_format", "show values so"),
+)
 _LAG = (
     ("kind", "input or store: adds the history"),
     ("name", "its topic or store"),
@@ -49,6 +58,15 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", _STORE, "read-status", reads.store, "One store with its partitions"),
     Route("GET", _STORE + "/entries", "browse", reads.store_entries, "One page of entries", _ENTRIES, "Entries"),
     Route("GET", _STORE + "/count", "browse", reads.store_count, "About how many keys a store has"),
+    Route(
+        "GET",
+        _STORE + "/history",
+        "browse",
+        reads.store_history,
+        "What the changelog still knows of a key, newest first",
+        _HISTORY,
+        "History",
+    ),
     Route("GET", _APP + "/lag", "read-status", reads.lag, "Lag, rate, time left and verdict of every partition", _LAG),
     Route("GET", _APP + "/restores", "read-status", reads.restores, "Running and recorded restores"),
     Route("GET", _APP + "/events", "read-status", reads.events, "What instances said has happened", _EVENTS),

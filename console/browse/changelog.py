@@ -5,7 +5,7 @@ Used by a key's history and by jobs that look at what came after a copy. One thr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
@@ -31,22 +31,7 @@ class Changelog:
 
     def __init__(self, topic: str, partition: int) -> None:
         self.topic, self.partition = topic, partition
-        self._place = TopicPartition(topic, partition)
-        self._consumer = Consumer(
-            {
-                "fetch.wait.max.ms": 50,
-                "queued.max.messages.kbytes": 16 * 1024,
-                **kafka_settings(),
-                "group.id": "statehouse-read",
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
-                "auto.offset.reset": "error",
-                "isolation.level": "read_committed",
-                "check.crcs": True,
-                "allow.auto.create.topics": False,
-                "log_level": 2,
-            }
-        )
+        self._consumer = _consumer()
 
     def __enter__(self) -> Self:
         return self
@@ -56,30 +41,51 @@ class Changelog:
 
     def bounds(self) -> tuple[int, int]:
         """Return the first offset and the last stable one: what a read-committed reader can get to now."""
-        begin, end = self._consumer.get_watermark_offsets(self._place, timeout=limits.KAFKA_TIMEOUT_S)
+        place = TopicPartition(self.topic, self.partition)
+        begin, end = self._consumer.get_watermark_offsets(place, timeout=limits.KAFKA_TIMEOUT_S)
         return int(begin), int(end)
 
     def read(self, start: int, end: int, stop: Callable[[], bool]) -> Iterator[Message]:
         """Yield the committed records from ``start`` to before ``end``. Raises ``Stopped`` once ``stop()`` holds.
 
-        Transaction markers and compacted records leave gaps, so the end is a position and never a count.
+        Transaction markers and compacted records leave gaps, so the end is a position and never a count. A stretch has
+        a consumer of its own: one that is assigned the partition again still says where it was before.
         """
         if start >= end:
             return
-        self._consumer.assign([TopicPartition(self.topic, self.partition, start)])
-        while self._position(start) < end:
-            if stop():
-                raise Stopped
-            for message in self._consumer.consume(_RECORDS, _POLL_S):
-                if _failed(message):
-                    continue
-                if int(message.offset() or 0) >= end:
-                    return
-                yield message
+        consumer = _consumer()
+        try:
+            consumer.assign([TopicPartition(self.topic, self.partition, start)])
+            place = TopicPartition(self.topic, self.partition)
+            while int(consumer.position([place])[0].offset) < end:
+                if stop():
+                    raise Stopped
+                for message in consumer.consume(_RECORDS, _POLL_S):
+                    if _failed(message):
+                        continue
+                    if int(message.offset() or 0) >= end:
+                        return
+                    yield message
+        finally:
+            consumer.close()
 
-    def _position(self, start: int) -> int:
-        found: Any = self._consumer.position([self._place])[0].offset
-        return max(int(found), start)
+
+def _consumer() -> Consumer:
+    return Consumer(
+        {
+            "fetch.wait.max.ms": 50,
+            "queued.max.messages.kbytes": 16 * 1024,
+            **kafka_settings(),
+            "group.id": "statehouse-read",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "error",
+            "isolation.level": "read_committed",
+            "check.crcs": True,
+            "allow.auto.create.topics": False,
+            "log_level": 2,
+        }
+    )
 
 
 def _failed(message: Message) -> bool:

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from django.urls import reverse
 
 from console.access.policy import requires
-from console.browse import entries
+from console.browse import entries, history
 from console.browse.display import display
 from console.pages import copy_as, query, shell, tree
 from console.pages import store as stores
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
 CELL_CHARACTERS_MAX = 400
+_HISTORY = {"key", "partition", "window_from", "session_from", "key_format", "value_format"}
 
 
 @requires("browse")
@@ -50,12 +51,39 @@ def entry(request: HttpRequest, app: str, store: str) -> HttpResponse:
         context |= {
             "found": found,
             "lines": whole,
+            "history": f"{reverse('entry-history', args=[app, store])}?{request.GET.urlencode()}",
             "cut": cut,
             "source": next((each for each in context["sources"] if found["partition"] in each["partitions"]), None),
         }
     return shell.page(
         request, "pages/entry.html", seen, context | {"it": seen, "store": store}, section="stores", app=app
     )
+
+
+@requires("browse")
+def versions(request: HttpRequest, app: str, store: str) -> HttpResponse:
+    """Draw what the changelog still knows of an entry's key, newest first."""
+    seen = stores.find(app, store)
+    asked = query.read(request.GET.dict() | {"by": "key"}, seen["kind"])
+    params = {name: value for name, value in asked.params.items() if name in _HISTORY}
+    context: dict[str, Any] = {"it": seen, "store": store, "asked": asked, "entry": request.GET.urlencode()}
+    if asked.problem:
+        context |= {"outcome": "bad", "words": asked.problem}
+    else:
+        try:
+            got = history.of_key(app, store, params)
+        except entries.Unavailable as error:
+            outcome = "bad" if error.code == "bad-request" else "not-ready" if error.retryable else "failed"
+            context |= {"outcome": outcome, "words": error.words, "code": error.code}
+        else:
+            context |= {"outcome": "found", "got": got, "versions": [version(each) for each in got["versions"]]}
+        context["copies"] = copy_as.history(request, app, store, params)
+    return shell.page(request, "pages/history.html", seen, context, section="stores", app=app)
+
+
+def version(found: dict[str, Any]) -> dict[str, Any]:
+    """Return a version as the list shows it: its value on a line."""
+    return found | {"shown": None if found["is_deletion"] else shown(found["value"])}
 
 
 def answer(request: HttpRequest, asked: query.Query, seen: dict[str, Any]) -> dict[str, Any]:

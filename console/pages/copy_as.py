@@ -40,12 +40,28 @@ def entries(
     return ways
 
 
+def history(request: HttpRequest, app: str, store: str, params: dict[str, str]) -> list[dict[str, str]]:
+    """Return name and text of each way to read a key's history again."""
+    url = f"{request.scheme}://{request.get_host()}/api/v1/applications/{quote(app)}/stores/{quote(store)}/history"
+    curl = f'curl -H "Authorization: Bearer $STATEHOUSE_TOKEN" {shlex.quote(f"{url}?{urlencode(params)}")}'
+    told = (
+        'for version in answer.raise_for_status().json()["versions"]:\n    print(version["offset"], version["value"])\n'
+    )
+    return [{"name": "curl", "text": curl}, {"name": "Python", "text": _asked(url, params) + told}]
+
+
 def _python(url: str, params: dict[str, str]) -> str:
+    return (
+        _asked(url, params)
+        + 'for entry in answer.raise_for_status().json()["entries"]:\n    print(entry["key"], entry["value"])\n'
+    )
+
+
+def _asked(url: str, params: dict[str, str]) -> str:
     return (
         "import os\n\nimport httpx\n\n"
         f"answer = httpx.get(\n    {url!r},\n    params={params!r},\n"
         '    headers={"Authorization": "Bearer " + os.environ["STATEHOUSE_TOKEN"]},\n)\n'
-        'for entry in answer.raise_for_status().json()["entries"]:\n    print(entry["key"], entry["value"])\n'
     )
 
 

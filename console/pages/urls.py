@@ -21,6 +21,7 @@ urlpatterns = [
     path("applications/<str:app>/", application.application, name="application"),
     path("applications/<str:app>/stores/<str:store>/", browse.browse, name="store"),
     path("applications/<str:app>/stores/<str:store>/entry/", browse.entry, name="entry"),
+    path("applications/<str:app>/stores/<str:store>/history/", browse.versions, name="entry-history"),
     path("applications/<str:app>/stores/<str:store>/partitions/", store.partitions, name="store-partitions"),
     path("applications/<str:app>/stores/<str:store>/compare/", store.compare, name="store-compare"),
     path("applications/<str:app>/stores/<str:store>/settings/", store.settings, name="store-settings"),

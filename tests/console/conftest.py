@@ -123,6 +123,7 @@ def fresh_board(redis_client, monkeypatch):
         "console.jobs.control",
         "console.jobs.verify",
         "console.browse.engines",
+        "console.browse.history",
         "console.api.metrics",
         "console.live.rendered",
     ):

@@ -36,6 +36,7 @@ PAGES = {
     "compare-never": f"{STORE}compare/",
     "settings": f"{WINDOWS}settings/",
     "entry": f"{WINDOWS}entry/?partition=1&key=JFK&window_from=1357020000000&window_to=1357020000000",
+    "history": f"{WINDOWS}history/?partition=1&key=JFK&window_from=1357020000000&window_to=1357020000000",
     "rebuild": f"{WINDOWS}rebuild/?partition=3&partition=1&dry_run=1&why=checksum+warning",
     "restores": "/restores/",
     "lag": "/lag/slow-lane/",

@@ -58,6 +58,25 @@ def everything(store: str) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def of_key(app: str, store: str, params: dict[str, str]) -> dict[str, Any]:
+    if params["key"] == "LGA":
+        raise Unavailable("kafka-unavailable", "Kafka does not let the changelog be read.", retryable=True)
+    now = int(time.time() * 1000)
+    span = {"start": START} if store == "delay-by-hour" else None
+    made = [
+        {"offset": 58_664 - 900 * number, "timestamp": now - 40_000 * number, "span": span, "size": 61, "is_deletion": False, "changed": None,
+         "value": {"flights": 43 - number, "note": "<b>not markup</b>"}}
+        for number in range(3)
+    ]  # fmt: skip
+    made[0]["changed"] = {"paths": [{"path": "flights", "was": "42", "is": "43"}], "more": 0}
+    made[1]["changed"] = {"paths": [{"path": "note", "was": None, "is": "<b>not markup</b>"}], "more": 2}
+    made[2] |= {"is_deletion": True, "value": None, "size": None}
+    words = "The whole changelog partition was read, 58,665 records. Compaction drops superseded values some time after they were written: what is listed is what the changelog still has, not all that ever was."
+    looked = {"from": 0, "to": 58_665, "begin": 0, "records": 58_665, "stopped_by": "begin", "words": words}
+    topic = f"{app}-{store}-changelog"
+    return {"versions": made, "changelog": topic, "partition": int(params["partition"]), "looked": looked}
+
+
 def install(module: Callable[..., None], scene: dict[str, Any]) -> None:
     def page(app: str, store: str, params: dict[str, str]) -> dict[str, Any]:
         del app
@@ -108,4 +127,5 @@ def install(module: Callable[..., None], scene: dict[str, Any]) -> None:
             }
         return {"entries": rows[first : first + limit], "cursor": cursor, "sources": sources, "served_by": "engine-1"}
 
+    module("console.browse", "history", of_key=of_key)
     module("console.browse", "entries", page=page, Unavailable=Unavailable)

@@ -48,7 +48,11 @@ def produce(kafka, topic: str, records: Iterable[tuple]) -> None:
 
 def read(kafka, topic: str, *, committed: bool = True) -> list[tuple[bytes, bytes, int, int]]:
     """Every record there is now, (key, value, timestamp, partition), partition by partition."""
-    base = {"bootstrap.servers": kafka.bootstrap_servers, "group.id": kafka.unique("reader"), "enable.auto.commit": False}
+    base = {
+        "bootstrap.servers": kafka.bootstrap_servers,
+        "group.id": kafka.unique("reader"),
+        "enable.auto.commit": False,
+    }
     # A transaction's markers land a moment after its commit returns: the end is the one that counts them.
     watermarks = Consumer({**base, "isolation.level": "read_uncommitted"})
     consumer = Consumer({**base, "isolation.level": "read_committed" if committed else "read_uncommitted"})
@@ -67,7 +71,9 @@ def read(kafka, topic: str, *, committed: bool = True) -> list[tuple[bytes, byte
                     found.append((message.key(), message.value(), message.timestamp()[1], partition))
                 if low == high:
                     break
-            assert low == high or consumer.position([place])[0].offset >= high, f"{topic}-{partition} was not read to its end"
+            assert low == high or consumer.position([place])[0].offset >= high, (
+                f"{topic}-{partition} was not read to its end"
+            )
         return found
     finally:
         consumer.close()

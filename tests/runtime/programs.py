@@ -71,7 +71,9 @@ def joined(application: str):
 
     def build(builder):
         table = builder.table(
-            f"{application}.table", Consumed(serdes.string, serdes.string), Materialized("rows", serdes.string, serdes.string)
+            f"{application}.table",
+            Consumed(serdes.string, serdes.string),
+            Materialized("rows", serdes.string, serdes.string),
         )
         builder.stream(input_topic(application), Consumed(serdes.string, serdes.string)).join(
             table, lambda value, row: f"{value}+{row}", Joined("with-row", serdes.string, serdes.string)

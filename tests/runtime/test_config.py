@@ -67,14 +67,14 @@ def test_the_environment_fills_what_was_not_given():
         "ENGINE_APPLICATION_ID": "shop",
         "ENGINE_COMMIT_INTERVAL_MS": "250",
         "ENGINE_CACHING": "false",
-        "ENGINE_STATE_DIR": "/tmp/x",
+        "ENGINE_STATE_DIR": "/srv/x",
         "ENGINE_CLIENT_SETTINGS": "security.protocol=SSL, ssl.ca.location=/ca.pem",
         "ENGINE_LISTEN": "",
     }
     found = EngineConfig.from_environment(environment, commit_interval_ms=None, instance_id="one")
     assert (found.application_id, found.commit_every_ms, found.caching) == ("shop", 250, False)
     assert found.client_settings == {"security.protocol": "SSL", "ssl.ca.location": "/ca.pem"}
-    assert (str(found.state_dir), found.instance_id) == ("/tmp/x", "one")
+    assert (str(found.state_dir), found.instance_id) == ("/srv/x", "one")
     assert EngineConfig.from_environment(environment, commit_interval_ms=300).commit_every_ms == 300
 
 

@@ -72,7 +72,9 @@ def test_kills_in_mid_load_lose_nothing_and_count_nothing_twice(kafka, applicati
     expected = Counter()
 
     def committed():
-        return sum(max(o, 0) for o in committed_offsets(kafka, application, programs.input_topic(application), 2).values())
+        return sum(
+            max(o, 0) for o in committed_offsets(kafka, application, programs.input_topic(application), 2).values()
+        )
 
     for seed in range(3):
         before = committed()
@@ -144,8 +146,8 @@ def test_a_fenced_instance_shows_nothing_and_rejoins(kafka, application, tmp_pat
             lambda: sum(committed_offsets(kafka, application, programs.input_topic(application), 2).values()) == 2_000,
             "all input committed",
         )
+        usurper.begin_transaction()
+        usurper.produce(programs.output_topic(application), b"x", b"x")
         with pytest.raises(KafkaException):
-            usurper.begin_transaction()
-            usurper.produce(programs.output_topic(application), b"x", b"x")
             usurper.commit_transaction(10)
     assert_exact(kafka, application, expected)

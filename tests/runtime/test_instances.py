@@ -54,13 +54,13 @@ def test_two_instances_share_the_tasks_and_the_one_that_stays_takes_all(kafka, a
         eventually(lambda: len(tasks_of(one)) == 4, "one has all four again")
         fill(kafka, application)
         eventually(
-            lambda: {key: int64(value) for key, value in fold(read(kafka, programs.output_topic(application))).items()}
-            == {f"k{i}".encode(): 120 for i in range(100)},
+            lambda: (
+                {key: int64(value) for key, value in fold(read(kafka, programs.output_topic(application))).items()}
+                == {f"k{i}".encode(): 120 for i in range(100)}
+            ),
             "exact totals",
         )
-    assert counted(fold(read(kafka, f"{application}-counts-changelog"))) == {
-        f"k{i}".encode(): 120 for i in range(100)
-    }
+    assert counted(fold(read(kafka, f"{application}-counts-changelog"))) == {f"k{i}".encode(): 120 for i in range(100)}
 
 
 def test_a_killed_instance_is_replaced_by_the_other(kafka, application, tmp_path):
@@ -73,8 +73,10 @@ def test_a_killed_instance_is_replaced_by_the_other(kafka, application, tmp_path
             killed.kill()
             eventually(lambda: len(tasks_of(engine)) == 4, "all tasks at the survivor")
             eventually(
-                lambda: {k: int64(v) for k, v in fold(read(kafka, programs.output_topic(application))).items()}
-                == {f"k{i}".encode(): 200 for i in range(100)},
+                lambda: (
+                    {k: int64(v) for k, v in fold(read(kafka, programs.output_topic(application))).items()}
+                    == {f"k{i}".encode(): 200 for i in range(100)}
+                ),
                 "exact totals",
             )
 

@@ -79,7 +79,9 @@ def test_a_second_producer_of_the_same_id_fences_the_first(kafka, tmp_path):
     topic = kafka.topic("fenced")
     first = make(kafka, tmp_path)
     first.send(topic, *columns(3))
-    second = Producer(first._config, {"bootstrap.servers": kafka.bootstrap_servers}, first._settings["transactional.id"])
+    second = Producer(
+        first._config, {"bootstrap.servers": kafka.bootstrap_servers}, first._settings["transactional.id"]
+    )
     with pytest.raises(TransactionAborted):
         first.commit()
     second.send(topic, [b"k"], [b"v"], [1])

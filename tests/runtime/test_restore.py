@@ -189,7 +189,11 @@ def test_a_purge_deletes_repartition_records_below_the_committed_offset(kafka, t
 
 
 def test_partition_time_comes_back_after_a_restart(kafka, application, tmp_path):
-    produce(kafka, programs.input_topic(application), [(b"k", b"v", 5_000, 0), (b"k", b"v", 77_000, 0), (b"k", b"v", 6_000, 0)])
+    produce(
+        kafka,
+        programs.input_topic(application),
+        [(b"k", b"v", 5_000, 0), (b"k", b"v", 77_000, 0), (b"k", b"v", 6_000, 0)],
+    )
     settings = config(kafka, application, tmp_path / "state")
     run_to_the_end(programs.counts(application), settings)
     with running(programs.counts(application), settings) as engine:

@@ -57,6 +57,9 @@ DIFF_ROWS_MAX = 200
 DIFF_CHARACTERS_MAX = 300
 # Rows that differ at first sight are settled with the changelog's newer records once there are this many of them.
 DIFF_CANDIDATES_MAX = 50_000
+# What an export may write, and how long its file stays.
+EXPORT_BYTES_MAX = 1024**3
+EXPORT_KEEP_SECONDS = 24 * 3600
 
 # --- API and pages
 REQUEST_BODY_BYTES_MAX = 1024 * 1024

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING, Any
 
 from console.access import audit
 from console.api.errors import CODES, ApiError
-from console.jobs import commands
+from console.jobs import commands, download
 from console.observe import recorded, snapshot
 
 if TYPE_CHECKING:
+    from django.http import HttpResponseBase
+
     from console.api.dispatch import Call
 
 _FIELDS = {"kind", "application", "store", "partitions", "dry_run", "why", "arguments", "id"}
@@ -73,6 +76,14 @@ def cancel(call: Call) -> dict[str, Any]:
     except commands.Refused as error:
         raise _error(error) from error
     return _answer(recorded.job(str(job.pk)))
+
+
+def file(call: Call) -> HttpResponseBase:
+    """An export's file."""
+    try:
+        return download.response(call.request, call.user, uuid.UUID(call.path["job"]), via="api")
+    except (download.NotThere, ValueError) as error:
+        raise ApiError("not-found", str(error)) from error
 
 
 def _error(refused: commands.Refused) -> ApiError:

@@ -90,6 +90,7 @@ ROUTES: tuple[Route, ...] = (
         status=201,
     ),
     Route("GET", "/api/v1/jobs/{job}", "read-jobs", jobs.show, "One job", answer="Job"),
+    Route("GET", "/api/v1/jobs/{job}/file", "export", jobs.file, "The file of an export"),
     Route("POST", "/api/v1/jobs/{job}/cancel", "cancel-job", jobs.cancel, "Ask a job to end", answer="Job"),
     Route("GET", "/api/v1/openapi.json", "read-status", lambda _call: openapi.document(ROUTES), "This document"),
     Route("GET", "/metrics", "read-metrics", metrics.metrics, "Metrics for Prometheus"),

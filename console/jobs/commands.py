@@ -86,6 +86,9 @@ def create(
         )
         raise
     _check(kind, application, store, partitions)
+    refuse = KINDS[kind].refuse
+    if refuse is not None and (problem := refuse(arguments or {})):
+        raise Refused("bad-request", problem)
     wanted = _uuid(job_id) if job_id else uuid.uuid4()
     known = Job.objects.filter(pk=wanted).first()
     if known is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
+from django.conf import settings
 
 from console.models import Job, Restore
 from console.observe import store_shapes
@@ -42,6 +43,8 @@ def preview(kind: str, application: str, store: str, partitions: list[int]) -> d
     if board.observer["stale"]:
         shown["problems"].insert(0, "What is known is stale: wait until the observer reports again.")
     hosts = sorted({each["host"] for each in shown["partitions"] if each["host"]})
+    if KINDS[kind].on_console:
+        hosts = [settings.HOST_NAME]
     if len(hosts) > 1:
         shown["problems"].append(
             f"The partitions are on several hosts ({', '.join(hosts)}). Make one job for each host."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from console.jobs import compact, rebuild, verify
+from console.jobs import compact, export, rebuild, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,12 +19,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind. ``preview`` and ``run`` are None while the kind is not available."""
+    """One kind. ``preview`` and ``run`` are None while the kind is not available.
+
+    ``refuse`` says what is wrong with a job's arguments. ``on_console``: a worker on the console's host does it, and not
+    one beside the store.
+    """
 
     name: str
     words: str
     preview: Preview | None = None
     run: Run | None = None
+    refuse: Callable[[dict[str, Any]], str | None] | None = None
+    on_console: bool = False
 
 
 KINDS: dict[str, Kind] = {
@@ -44,6 +50,13 @@ KINDS: dict[str, Kind] = {
             verify.run,
         ),
         Kind("snapshot", "Build the store as it was at an offset or a time."),
-        Kind("export", "Write a store's entries to a file."),
+        Kind(
+            "export",
+            "Write a store's entries to a file.",
+            export.preview,
+            export.run,
+            refuse=export.refuse,
+            on_console=True,
+        ),
     )
 }

@@ -13,7 +13,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from console import limits
-from console.jobs import lease, states, work
+from console.jobs import export, lease, states, work
 from console.lag import history
 from console.models import Event, Job
 
@@ -67,8 +67,8 @@ def reap() -> None:
 
 @shared_task(name="console.jobs.thin", ignore_result=True)  # type: ignore[untyped-decorator]
 def thin() -> None:
-    """Make room in history: lag samples lose detail with age, old events go."""
+    """Make room in history: lag samples lose detail with age, old events and exported files go."""
     now = timezone.now()
     deleted = history.thin(now)
     deleted += Event.objects.filter(at__lt=now - timedelta(milliseconds=limits.EVENTS_KEEP_MS)).delete()[0]
-    logger.info("history-thinned: %d rows", deleted)
+    logger.info("history-thinned: %d rows, %d exports", deleted, export.sweep())

@@ -6,19 +6,21 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.contrib import messages
+from django.http import Http404
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
 from console.access import policy
 from console.access.audit import address_of
 from console.access.policy import requires
-from console.jobs import commands
+from console.jobs import commands, download
 from console.observe import snapshot
 from console.pages import shell
 
 if TYPE_CHECKING:
-    from django.http import HttpRequest, HttpResponse
+    from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
+_PROGRESS = ("start", "position", "end", "percent", "rate_per_second", "compared", "entries")
 ENDED = {"succeeded", "failed", "cancelled"}
 
 
@@ -45,6 +47,8 @@ def job(request: HttpRequest, job: UUID) -> HttpResponse:
         "tone": with_tone(seen)["tone"],
         "ended": seen["state"] in ENDED,
         "parts": parts(seen),
+        "may_export": policy.allowed(request.user, "export", seen["application"], seen["store"]),
+        "export_role": policy.ACTIONS["export"],
         "may_cancel": policy.allowed(request.user, "cancel-job", seen["application"], seen["store"]),
     }
     return shell.page(
@@ -63,6 +67,15 @@ def cancel(request: HttpRequest, job: UUID) -> HttpResponse:
     return redirect("job", job=job)
 
 
+@requires("export")
+def file(request: HttpRequest, job: UUID) -> HttpResponseBase:
+    """Hand out an export's file."""
+    try:
+        return download.response(request, shell.user_of(request), job, via="page")
+    except download.NotThere as error:
+        raise Http404(str(error)) from error
+
+
 def with_tone(job: dict[str, Any]) -> dict[str, Any]:
     """Return a job with the tone of its state: a job that runs is busy, where an instance that runs is well."""
     return job | {"tone": "restoring" if job["state"] == "running" else job["state"]}
@@ -78,8 +91,10 @@ def parts(seen: dict[str, Any]) -> list[dict[str, Any]]:
         lines.append(
             {
                 "partition": number,
-                "phase": progress.get("phase") or "queued",
+                # What a kind does not report is unknown, and not absent.
+                **dict.fromkeys(_PROGRESS),
                 **progress,
+                "phase": progress.get("phase") or "queued",
                 "result": results.get(str(number)) or {},
             }
         )

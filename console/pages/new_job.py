@@ -41,6 +41,12 @@ KINDS: dict[str, dict[str, Any]] = {
         "does": "Builds a copy of each chosen partition from its changelog, compares the live store with it row by row, and removes the copy.",
         "confirm": False,
     },
+    "export": {
+        "title": "Export",
+        "does": "Writes the entries of the chosen partitions to a file, which you can then download.",
+        "confirm": False,
+        "formats": (("jsonl", "JSON Lines"), ("csv", "CSV")),
+    },
 }
 SALT = "statehouse.dry-run"
 # A dry run describes a moment: after this it has to be looked at again.
@@ -101,7 +107,7 @@ def _apply(request: HttpRequest, seen: dict[str, Any], kind: str) -> HttpRespons
             why=why[:WHY_CHARACTERS_MAX],
             via="page",
             address=address_of(request),
-            arguments={},
+            arguments=ticket["arguments"],
             job_id=ticket["job"],  # a form that is sent twice is one job
         )
     except commands.Refused as error:
@@ -123,8 +129,10 @@ def _draw(
     known = {each[0] for each in seen["strip"]["cells"]}
     partitions = sorted({int(each) for each in chosen if each.isdigit()} & known)
     palette = hues.palette(seen["strip"]["instances"])
+    arguments = _arguments(request, kind)
     context: dict[str, Any] = {
         "it": seen, "store": name, "kind": kind, **KINDS[kind], "why": why, "problem": problem, "why_max": WHY_CHARACTERS_MAX,
+        "format": arguments.get("format"),
         "partitions": [cell | {"chosen": cell["partition"] in partitions} for cell in strips.cells(seen["strip"], palette)],
     }  # fmt: skip
     if preview and not partitions:
@@ -137,6 +145,7 @@ def _draw(
             "application": app,
             "store": name,
             "partitions": partitions,
+            "arguments": arguments,
         }
         try:
             context |= {
@@ -146,3 +155,12 @@ def _draw(
         except commands.Refused as error:
             context["problem"] = error.words
     return shell.page(request, "pages/new_job.html", seen, context, section="stores", app=app)
+
+
+def _arguments(request: HttpRequest, kind: str) -> dict[str, str]:
+    """Return what the kind is asked for beside its partitions: an export's format, the first one unless chosen."""
+    known = [name for name, _ in KINDS[kind].get("formats", ())]
+    if not known:
+        return {}
+    chosen = request.GET.get("format") or request.POST.get("format")
+    return {"format": chosen if chosen and chosen in known else known[0]}

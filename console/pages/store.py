@@ -88,7 +88,7 @@ def page(
         ),
         "actions": [
             {"kind": kind, "allowed": policy.allowed(request.user, kind, app, name), "role": policy.ACTIONS[kind]}
-            for kind in ("rebuild", "compact")
+            for kind in ("rebuild", "compact", "export")
         ],
     }
     return shell.page(request, template, seen, shared | context, section="stores", topic=f"store:{app}/{name}", app=app)

@@ -18,6 +18,7 @@ urlpatterns = [
     path("jobs/", jobs.jobs, name="jobs"),
     path("jobs/<uuid:job>/", jobs.job, name="job"),
     path("jobs/<uuid:job>/cancel/", jobs.cancel, name="job-cancel"),
+    path("jobs/<uuid:job>/file/", jobs.file, name="job-file"),
     path("applications/<str:app>/", application.application, name="application"),
     path("applications/<str:app>/stores/<str:store>/", browse.browse, name="store"),
     path("applications/<str:app>/stores/<str:store>/entry/", browse.entry, name="entry"),

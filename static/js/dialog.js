@@ -69,7 +69,7 @@ document.addEventListener("submit", (event) => {
 });
 
 document.addEventListener("change", (event) => {
-  if (/** @type {Element} */ (event.target).matches('form[data-in-dialog] [name="partition"]')) invalidate();
+  if (/** @type {Element} */ (event.target).matches('form[data-in-dialog] :is([name="partition"], [name="format"])')) invalidate();
 });
 
 gate();

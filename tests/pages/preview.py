@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 from playwright.sync_api import Page, sync_playwright
 
-from tests.pages.sample_jobs import RUNNING
+from tests.pages.sample_jobs import EXPORTED, RUNNING
 from tests.pages.site import PASSWORD, USER
 
 SHOTS = Path("/tmp/shots")  # noqa: S108 (for a person's eyes, on a development machine)
@@ -38,6 +38,8 @@ PAGES = {
     "entry": f"{WINDOWS}entry/?partition=1&key=JFK&window_from=1357020000000&window_to=1357020000000",
     "history": f"{WINDOWS}history/?partition=1&key=JFK&window_from=1357020000000&window_to=1357020000000",
     "rebuild": f"{WINDOWS}rebuild/?partition=3&partition=1&dry_run=1&why=checksum+warning",
+    "export": f"{WINDOWS}export/?partition=3&partition=1&dry_run=1&format=csv",
+    "job-export": f"/jobs/{EXPORTED}/",
     "restores": "/restores/",
     "lag": "/lag/slow-lane/",
     "lag-calm": "/lag/flights/",

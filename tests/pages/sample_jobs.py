@@ -8,6 +8,7 @@ from typing import Any
 
 RUNNING = "6b1f4f2e-3d35-4a6f-9a6e-0d2b7b8a0001"
 DONE = "6b1f4f2e-3d35-4a6f-9a6e-0d2b7b8a0002"
+EXPORTED = "6b1f4f2e-3d35-4a6f-9a6e-0d2b7b8a0004"
 FAILED = "6b1f4f2e-3d35-4a6f-9a6e-0d2b7b8a0003"
 CREATED: list[dict[str, Any]] = []
 
@@ -86,6 +87,14 @@ def jobs(now: int, percent: float) -> list[dict[str, Any]]:
     return [
         base,
         done,
+        done
+        | {
+            "id": EXPORTED,
+            "number": 4,
+            "kind": "export",
+            "progress": {"0": {"phase": "done", "percent": 100.0, "entries": 26_115}},
+            "result": {"format": "jsonl", "entries": 26_115, "bytes": 4_212_000},
+        },
         done
         | {
             "id": FAILED,

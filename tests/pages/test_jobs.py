@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.pages.conftest import Site
-from tests.pages.sample_jobs import RUNNING
+from tests.pages.sample_jobs import DONE, RUNNING
 
 pytestmark = pytest.mark.browser
 STORE = "/applications/flights/stores/delay-by-hour/"
@@ -56,6 +56,12 @@ def test_compacting_needs_the_dry_run_but_no_typing(signed_in: Any, site: Site) 
     signed_in.goto(f"{site.url}{STORE}compact/?partition=1&dry_run=1")
     signed_in.click("form[data-apply] button[type=submit]")
     signed_in.wait_for_url(f"**/jobs/{RUNNING}/")
+
+
+def test_what_a_kind_does_not_report_is_drawn_as_unknown(signed_in: Any, site: Site) -> None:
+    signed_in.goto(f"{site.url}/jobs/{DONE}/")
+    row = signed_in.locator("section[aria-label=Partitions] tbody tr").nth(0)
+    assert row.locator("td").nth(6).inner_text() == "\N{EN DASH}"
 
 
 def test_a_running_job_shows_each_partition_and_can_be_cancelled(signed_in: Any, site: Site) -> None:

@@ -37,39 +37,49 @@ class SessionWindowedAggregateProcessor(Processor):
         self.store: Any = context.store(self.operation.store)
         if self.operation.emit is EmitStrategy.on_window_close:
             self.scan = SessionCloseScan(context, self.operation.store, self.windows)
+        self._sends = bool(context.children)
         held_back = context.caching and self.operation.holds_back and self.scan is None
         self.changes: Changes = changes_of(context, self.operation.store, held_back=held_back)
 
     def process(self, batch: Batch) -> Output:
         """Aggregate the records in order; returns the updates, or the sessions that closed."""
+        sessions = self.store.batch()
+        try:
+            self._aggregate(batch, sessions)
+        finally:
+            # What came before an error that stops the task is in the store, as if each record had come alone.
+            sessions.write()
+        # Kafka Streams gives a session's updates no headers; a closed session has those of the record that closed it.
+        return self.changes.take(batch, with_headers=self.scan is not None)
+
+    def _aggregate(self, batch: Batch, sessions: Any) -> None:
+        lateness = self.windows.grace_ms + self.windows.gap_ms
         raws = batch.serialized_keys(self.store.key_serde)
         for row, (raw, time) in enumerate(zip(raws, batch.timestamps, strict=True)):
             if raw is None:
                 self.context.dropped(1, "null key")
                 continue
             self.observed = max(self.observed, time)
-            close = self.observed - self.windows.grace_ms - self.windows.gap_ms
-            self.context.timestamp = time
+            close = self.observed - lateness
             try:
-                self._join(batch, row, raw, close)
+                self._join(sessions, batch, row, raw, close)
             except Exception as error:  # noqa: BLE001 - user code may raise anything; the handler decides
                 self.context.failed(batch, row, error)
             if self.scan is not None and (bounds := self.scan.due(close)):
+                sessions.write()
                 with self.store.find_sessions_ended(*bounds) as closed:
                     for windowed, aggregate in closed:
                         self.changes.add(batch, row, None, windowed, aggregate, None, windowed.end)
-        # Kafka Streams gives a session's updates no headers; a closed session has those of the record that closed it.
-        return self.changes.take(batch, with_headers=self.scan is not None)
 
     def flush(self) -> Output:
         """The updates that the record cache held back."""
         return self.changes.release() if isinstance(self.changes, HeldBack) else None
 
-    def _join(self, batch: Batch, row: int, raw: bytes, close: int) -> None:
+    def _join(self, sessions: Any, batch: Batch, row: int, raw: bytes, close: int) -> None:
         """Merge the sessions that one record connects, add the record, and replace them by the result."""
         operation, gap, serde = self.operation, self.windows.gap_ms, self.store.value_serde
         key, value, time = batch.keys[row], batch.values[row], batch.timestamps[row]
-        merged = self.store.find_raw(raw, time - gap, time + gap)
+        merged = sessions.find(raw, time - gap, time + gap)
         start = end = time
         aggregate = operation.initializer()
         for from_, to, stored in merged:
@@ -79,16 +89,19 @@ class SessionWindowedAggregateProcessor(Processor):
             self.context.dropped(1, "expired window")
             return
         aggregate = operation.aggregator(key, value, aggregate)
-        if start != time or end != time:
-            for from_, to, stored in merged:
-                self.store.remove_raw(raw, from_, to)
-                self._changed(batch, row, raw, from_, to, None, stored)
-        self.store.put_raw(raw, start, end, aggregate)
-        # What a session replaces is told at a commit only: at once, Kafka Streams sends a new session in any case.
-        replaced = [stored for *bounds, stored in merged if bounds == [start, end]] if self.changes.holds_back else []
-        self._changed(batch, row, raw, start, end, aggregate, replaced[0] if replaced else None)
+        replaced = None
+        if merged:
+            if start != time or end != time:
+                for from_, to, stored in merged:
+                    sessions.remove(raw, from_, to, time)
+                    self._changed(batch, row, raw, from_, to, None, stored)
+            # What a session replaces is told at a commit only: at once, Kafka Streams sends a new session in any case.
+            if self.changes.holds_back:
+                replaced = next((stored for from_, to, stored in merged if from_ == start and to == end), None)
+        sessions.put(raw, start, end, aggregate, time)
+        self._changed(batch, row, raw, start, end, aggregate, replaced)
 
     def _changed(self, batch: Batch, row: int, raw: bytes, start: int, end: int, new: Any, old: Any) -> None:
-        """Report an update at the session's end, unless sessions are reported when they close."""
-        if self.scan is None:
+        """Report an update at the session's end, unless sessions are reported when they close, or nobody listens."""
+        if self.scan is None and self._sends:
             self.changes.add(batch, row, (raw, start, end), Windowed(batch.keys[row], start, end), new, old, end)

@@ -19,7 +19,7 @@ _ROWS_OF_KEY_MAX = 10_000
 # What the interpreter spends on a row here: tuple, row name, entry, two ints.
 _ROW_BYTES = 400
 # Rows that may be out of sight at the head of a list before it is cut.
-_STALE_MAX = 32
+_STALE_MAX = 8
 
 
 class Row(NamedTuple):
@@ -45,6 +45,12 @@ class KeyRows:
         self.used = False
         # Whether `_loose` is right: what was written in the commit of the first search was not noted.
         self._noted = False
+        # Whether every key that has rows is known, as from an empty start on until something is given up.
+        self._complete = False
+
+    def begin_empty(self) -> None:
+        """The store holds nothing: until something is given up, a key that is not known has no rows."""
+        self._complete = True
 
     def find(self, key: bytes) -> list[Row] | None:
         """The rows of a key in order, not to be changed; None if they are too many to keep: search the tables."""
@@ -67,34 +73,44 @@ class KeyRows:
     def put(self, key: bytes, row: Row, *, present: bool, oldest: int) -> None:
         """After a write of one row. `oldest`: rows of earlier times will never be visible again."""
         if not self.used:
+            self._complete = False
             return
         rows = self._known.get(key)
         if rows is None:
             self._loose.add(key)
+            self._complete = False
             return
-        at = bisect_left(rows, row[:2])
-        if at < len(rows) and rows[at][:2] == row[:2]:
+        place = row[:2]
+        at = bisect_left(rows, place)
+        if at < len(rows) and rows[at][:2] == place:
             if present:
                 rows[at] = row
             else:
                 del rows[at]
-        elif present:
-            rows.insert(at, row)
-            self._count += 1
+                self._count -= 1
+            return
+        if not present:
+            return
+        rows.insert(at, row)
+        self._count += 1
         if len(rows) > _STALE_MAX and rows[_STALE_MAX].time < oldest:
-            del rows[: _first(rows, oldest)]
+            gone = _first(rows, oldest)
+            del rows[:gone]
+            self._count -= gone
         if len(rows) > _ROWS_OF_KEY_MAX:
+            self._count -= len(rows)
             del self._known[key]
             self._too_many.add(key)
             self._loose.add(key)
 
     def wrote(self, keys: Iterable[bytes]) -> None:
         """After a write of a batch: these keys are not known any more."""
+        self._complete = False
         if not self.used:
             return
         keys = set(keys)
         for key in keys & self._known.keys():
-            del self._known[key]
+            self._count -= len(self._known.pop(key))
         self._loose |= keys
 
     def committed(self) -> None:
@@ -108,6 +124,7 @@ class KeyRows:
     def forget(self) -> None:
         """Know nothing, as after a rollback or a restore."""
         self._known, self._count = {}, 0
+        self._complete = False
         self._loose.clear()
         self._too_many.clear()
         self._noted = self.used
@@ -121,6 +138,9 @@ class KeyRows:
         if key in self._too_many:
             return None
         rows: list[Row] = []
+        if self._complete:
+            self._known[key] = rows
+            return rows
         for row in self._load(key, self._noted and key not in self._loose):
             rows.append(row)
             if len(rows) > _ROWS_OF_KEY_MAX:

@@ -61,6 +61,8 @@ class SegmentedStore(LayeredStore):
                 self._row_table(int(family.removeprefix(_SEGMENT)))
             elif family.startswith(_TIMES):
                 self._time_table(int(family.removeprefix(_TIMES)))
+        if not self._rows:
+            self._known.begin_empty()
 
     # What a kind fills in -------------------------------------------------------------------------------------------
 
@@ -101,7 +103,7 @@ class SegmentedStore(LayeredStore):
         """The smallest time that searches give; a kind's layout may show more than `oldest_visible`."""
         return self.oldest_visible()
 
-    def _observe(self, time: int) -> bool:
+    def observe(self, time: int) -> bool:
         """Move `observed` on to the time of a put; returns whether the put is accepted, and counts it if not."""
         self.observed = max(self.observed, time)
         self._first_live = max(self._first_live, self.segment_of(self.observed - self.retention_ms))
@@ -150,7 +152,16 @@ class SegmentedStore(LayeredStore):
         table = self._rows.get(self.segment_of(time))
         return None if table is None else table.find(row)
 
-    def _log_put(self, row: bytes, entry: Entry | Tombstone, *, accepted: bool = True) -> None:
+    def write_rows(self, held: dict[int, dict[bytes, Entry | Tombstone]]) -> None:
+        """Put rows by segment. They were accepted, `_known` has them and they are logged."""
+        for segment, rows in held.items():
+            (self._rows.get(segment) or self._row_table(segment)).set_entries(rows)
+            if self._by_time:
+                marks = {self._times_key(row): (b"", 0) if entry else entry for row, entry in rows.items()}
+                self._time_table(segment).set_entries(marks)
+
+    def log_put(self, row: bytes, entry: Entry | Tombstone, *, accepted: bool = True) -> None:
+        """Note a put for the changelog, if puts are logged one by one or it was refused."""
         if self._log is not None:
             self._log.append((row, entry))
         elif not accepted and self.spec.logging:
@@ -262,9 +273,9 @@ class SegmentedStore(LayeredStore):
         return f"{super()._layout()} interval={self.interval_ms} by_time={self._by_time}"
 
     def _restored(self, records: Sequence[ChangelogRecord], change: Write) -> None:
-        self._known.forget()
         if not records:
             return
+        self._known.forget()
         times = [self._time_of(key) for key, _, _ in records]
         self.observed = max(self.observed, *times)
         self._first_live = max(self._first_live, self.segment_of(self.observed - self.retention_ms))

@@ -19,6 +19,7 @@ from engine.stores.iterators import StoreIterator
 from engine.stores.key_rows import Row
 from engine.stores.layouts import LONG, LONG_MAX
 from engine.stores.segments import SegmentedStore
+from engine.stores.session_batch import SessionBatch
 from engine.stores.table import Entry
 from engine.topology.stores import StoreSpec
 
@@ -41,7 +42,7 @@ class SessionStore(SegmentedStore):
     ) -> list[tuple[int, int, Any]]:
         """(start, end, value) of a key's sessions that end at `earliest_end` or later and start by `latest_start`."""
         rows = self._of_key(raw_key, earliest_end, latest_start)
-        decode = self._decode
+        decode = self.decode
         found = [(*layouts.split_session_key(row.name)[1:], decode(row.entry)) for row in rows]
         if reverse:
             found.reverse()
@@ -51,6 +52,10 @@ class SessionStore(SegmentedStore):
         """Every visible session of each key, by (end, start)."""
         return {key: self.find_raw(key, 0, LONG_MAX) for key in raw_keys}
 
+    def batch(self) -> SessionBatch:
+        """A write-behind view for the length of a micro-batch; see `SessionBatch`."""
+        return SessionBatch(self)
+
     def put_raw(self, raw_key: bytes, start: int, end: int, value: Any) -> None:
         """Set a session's value; None removes it. A put behind the retention is dropped and counted.
 
@@ -59,22 +64,36 @@ class SessionStore(SegmentedStore):
         if end < start:
             raise InvalidBounds(f"store {self.name}: a session from {start} to {end} ends before it starts")
         row = layouts.session_key(raw_key, start, end)
-        accepted = self._observe(end)
-        entry = self._entry(value)
+        accepted = self.observe(end)
+        entry = self.entry(value, self.context.timestamp)
         if accepted:
             self._put_row(raw_key, row, end, self._tie(start), entry)
-        self._log_put(row, entry, accepted=accepted)
+        self.log_put(row, entry, accepted=accepted)
 
     def remove_raw(self, raw_key: bytes, start: int, end: int) -> None:
         """Remove a session, if it is there. Logged in any case, never counted as late."""
         row = layouts.session_key(raw_key, start, end)
-        if not self._in_memory:
-            self.observed = max(self.observed, end)
         gone = Tombstone(self.context.timestamp)
-        live = self.segment_of(end) >= self._first_live
+        live = self.observe_removal(end)
         if live:
             self._put_row(raw_key, row, end, self._tie(start), gone)
-        self._log_put(row, gone, accepted=live)
+        self.log_put(row, gone, accepted=live)
+
+    def observe_removal(self, end: int) -> bool:
+        """Move the clock on as a removal does; returns whether the session's segment is still there."""
+        if not self._in_memory:
+            self.observed = max(self.observed, end)
+        return self.segment_of(end) >= self._first_live
+
+    def entry(self, value: Any, timestamp: int) -> Entry | Tombstone:
+        """What the tables hold for a value."""
+        if value is None:
+            return Tombstone(timestamp)
+        return (value if self._keeps_objects else self.value_serde.serialize(value), timestamp)
+
+    def decode(self, entry: Entry) -> Any:
+        """The value in an entry."""
+        return entry[0] if self._keeps_objects else self.value_serde.deserialize(entry[0])
 
     # Typed ----------------------------------------------------------------------------------------------------------
 
@@ -98,7 +117,7 @@ class SessionStore(SegmentedStore):
         if end < self.oldest_visible():
             return None
         entry = self._find_row(layouts.session_key(raw, start, end), end)
-        return None if entry is None else self._decode(entry)
+        return None if entry is None else self.decode(entry)
 
     def fetch(self, key: Any) -> Sessions:
         """All sessions of a key."""
@@ -227,16 +246,7 @@ class SessionStore(SegmentedStore):
         deserialize = self.key_serde.deserialize
         for row, entry in rows:
             key, start, end = layouts.split_session_key(row)
-            yield Windowed(deserialize(key), start, end), self._decode(entry)
-
-    def _entry(self, value: Any) -> Entry | Tombstone:
-        timestamp = self.context.timestamp
-        if value is None:
-            return Tombstone(timestamp)
-        return (value if self._keeps_objects else self.value_serde.serialize(value), timestamp)
-
-    def _decode(self, entry: Entry) -> Any:
-        return entry[0] if self._keeps_objects else self.value_serde.deserialize(entry[0])
+            yield Windowed(deserialize(key), start, end), self.decode(entry)
 
     def _time_of(self, row: bytes) -> int:
         end: int = LONG.unpack_from(row, len(row) - layouts.SESSION_SUFFIX)[0]

@@ -138,8 +138,14 @@ class Table:
             self._fresh = updates.copy()  # type: ignore[assignment]
         if self._index is not None:
             self._index.update(updates)
-        sample = [len(key) + _size(entry[0]) for key, entry in islice(updates.items(), _SAMPLE)]
+        sample = [len(key) + _size(entry and entry[0]) for key, entry in islice(updates.items(), _SAMPLE)]
         self.uncommitted_bytes += len(updates) * (_ENTRY_OVERHEAD_BYTES + sum(sample) // len(sample))
+
+    def set_entries(self, updates: dict[bytes, Entry | Tombstone]) -> None:
+        """Write a batch in which there may be tombstones. The dict is not kept."""
+        self.set_many(updates)  # type: ignore[arg-type]
+        if not all(updates.values()):
+            self._live.update(dict.fromkeys(key for key, entry in updates.items() if not entry))
 
     def set_columns(self, keys: list[bytes], values: list[Any], timestamps: list[int]) -> None:
         """Write a batch of distinct keys without tombstones. The lists are kept: they must not change any more."""

@@ -92,7 +92,7 @@ class WindowStore(SegmentedStore):
             for key, start, value, timestamp in zip(raw_keys, starts, values, timestamps, strict=True):
                 self.put_raw(key, start, (value, timestamp))
             return
-        self._observe(highest)
+        self.observe(highest)
         if not self._keeps_objects:
             values = self.value_serde.serialize_many(values)
         suffixes = {start: layouts.window_key(b"", start) for start in set(starts)}
@@ -113,13 +113,13 @@ class WindowStore(SegmentedStore):
             entry = (self.value_serde.serialize(entry[0]), entry[1])  # type: ignore[index]
         if self.retain_duplicates and not entry:
             # In memory even a put that does nothing moves the observed time, and counts if it is late.
-            accepted = self._observe(start) if self._in_memory else True
+            accepted = self.observe(start) if self._in_memory else True
         else:
-            accepted = self._observe(start)
+            accepted = self.observe(start)
             if accepted:
                 self._put_row(raw_key, row, start, self._sequence if self.retain_duplicates else 0, entry)
                 self._last_sequence = self._sequence
-        self._log_put(row, entry, accepted=accepted)
+        self.log_put(row, entry, accepted=accepted)
 
     def fetch_raw(
         self, raw_key: bytes, time_from: int, time_to: int, *, reverse: bool = False

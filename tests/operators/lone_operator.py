@@ -22,7 +22,7 @@ class LoneContext:
     application_id = "test"
     task_id = "0_0"
     partition = 0
-    children: tuple[str, ...] = ()
+    children: tuple[str, ...] = ("next",)
 
     def __init__(self, *, caching: bool, emit_interval_ms: int = 0) -> None:
         self.caching = caching

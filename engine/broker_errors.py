@@ -52,6 +52,8 @@ _UNAVAILABLE = {
     KafkaError.UNSTABLE_OFFSET_COMMIT,
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
     # The group's last members were of another kind, Kafka Streams' own: they count until their session has timed out.
     KafkaError.INCONSISTENT_GROUP_PROTOCOL,
 }

@@ -9,6 +9,7 @@ collected by the delivery callback and raised at `flush`.
 """
 
 import contextlib
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,8 @@ from confluent_kafka import Producer as Client
 from engine import broker_errors, client_settings
 from engine.config import EngineConfig
 from engine.errors import BrokerUnavailable, Fatal, RebuildTask, StatehouseError, TaskMigrated
+
+log = logging.getLogger(__name__)
 
 ANY_PARTITION = -1
 # Records that may wait for the broker before `produce` refuses more: half a second at full speed.
@@ -331,6 +334,7 @@ class Producer:
                 again = found.retriable() or found.code() == broker_errors.TIMED_OUT
                 if not again or found.fatal() or found.txn_requires_abort():
                     raise
+                log.info("%s: %s (%s); asking again", what, found.str(), found.name())
                 if time.monotonic() > deadline:
                     raise BrokerUnavailable(f"{what}: {found.str()}. Check the brokers") from error
 

@@ -33,7 +33,7 @@ KEYS = st.sampled_from([b"", b"a", b"aa", b"ab", b"b", b"\x00", b"\xff", b"\xff\
 # Few keys, and times around the newest: what is worth testing happens where they meet, and behind a jump nothing does.
 FEW_KEYS = st.sampled_from([b"a", b"aa", b"b"])
 OFFSETS = st.one_of(st.sampled_from([-60, -45, -41, -40, -39, -20, -10, -5, -1, 0, 1, 5, 10]), st.integers(-70, 25))
-SIZES = st.sampled_from([0, 1, 10, 20, 30])
+SIZES = st.sampled_from([0, 5, 10, 15])
 VALUES = st.one_of(st.none(), st.integers(-3, 3))
 
 
@@ -189,6 +189,15 @@ class WindowMachine(StoreMachine):
         self.model.put(key, start, value)
         assert self.context.dropped_total - before == self.model.now["dropped"] - dropped
 
+    @rule(which=st.integers(0, 5), value=VALUES)
+    def put_one_that_is_there(self, which, value):
+        rows = sorted(self.model.visible())
+        if rows:
+            key, start = rows[which % len(rows)]
+            list(self.store.fetch(key, 0, start))
+            self.store.put(key, value, start)
+            self.model.put(key, start, value)
+
     @rule(
         updates=st.dictionaries(
             st.tuples(FEW_KEYS, OFFSETS), st.tuples(st.integers(-3, 3), st.integers(0, 9)), max_size=5
@@ -290,6 +299,16 @@ class SessionMachine(StoreMachine):
         self.model.put(key, start, start + size, value)
         assert self.context.dropped_total - before == self.model.now["dropped"] - dropped
 
+    @rule(which=st.integers(0, 5))
+    def remove_one_that_is_there(self, which):
+        rows = sorted(self.model.now["rows"])
+        if rows:
+            key, start, end = rows[which % len(rows)]
+            self.store.find_raw(key, 0, end)
+            self.store.remove(key, start, end)
+            self.model.remove(key, start, end)
+            assert self.store.find_raw(key, 0, 10**6) == [row[1:] for row in self.model.find(key, key, 0, 10**6)]
+
     @rule(key=FEW_KEYS, start=OFFSETS, size=SIZES)
     def remove(self, key, start, size):
         start = self.at(start)
@@ -362,6 +381,9 @@ class VersionedMachine(StoreMachine):
             for key in self.model.now["keys"]:
                 found = self.store.get(key)
                 assert (found and (found.value, found.timestamp)) == self.model.latest(key)
+                for time in self.model.now["keys"][key]:
+                    found = self.store.get(key, time)
+                    assert (found and (found.value, found.timestamp)) == self.model.as_of(key, time)
 
 
 class LruMachine(StoreMachine):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.acceptance import browsing
 from tests.acceptance.departures import ALL, BY_CARRIER
 from tests.acceptance.running import Running, wait_until
 
@@ -23,7 +25,7 @@ def test_the_expected_figures_add_up():
     assert sum(BY_CARRIER.values()) == ALL
 
 
-def test_a_year_is_counted_exactly_through_a_kill_a_rebuild_and_a_restart(tmp_path: Path):
+def test_a_year_is_counted_exactly_through_kills_rebuilds_and_a_restart(tmp_path: Path, page: Any):
     with Running(tmp_path / "data", "--demo", "once") as running:
         wait_until("the load has begun", lambda: sum(departures(running).values()) > 0, LOAD_SECONDS)
         victim = running.engines()[0]
@@ -39,6 +41,14 @@ def test_a_year_is_counted_exactly_through_a_kill_a_rebuild_and_a_restart(tmp_pa
         assert replaced["address"]
         rebuild(running)
         assert departures(running) == BY_CARRIER
+
+        url = browsing.sign_in(page, running)
+        browsing.sees_the_departures(page, url)
+        browsing.rebuilds(page, url, running, partition=1)
+        browsing.sees_an_instance_lost(page, url, running)
+        for role in ("observer", "redis"):
+            browsing.sees_stale_while_stopped(page, url, running, role)
+        wait_until("every key is served after all that", lambda: departures(running) == BY_CARRIER, LOAD_SECONDS)
 
     with Running(tmp_path / "data", "--demo", "once") as running:
         wait_until("the totals are still there", lambda: departures(running) == BY_CARRIER, LOAD_SECONDS)

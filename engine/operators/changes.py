@@ -125,8 +125,17 @@ class HeldBack(Changes):
         return Batch(keys, news, timestamps, list(map(olds.__getitem__, order)), headers=headers, topic=topic)
 
 
+class Unheard(HeldBack):
+    """Updates that nobody listens to: none is kept until the commit."""
+
+    def add(self, batch: Batch, row: int, cell: Hashable, key: Windowed, new: Any, old: Any, timestamp: int) -> None:
+        """Let it go."""
+
+
 def changes_of(context: NodeContext, store: str, *, held_back: bool) -> Changes:
     """Where an operator puts its updates; those that write one store and hold updates back do so together."""
+    if held_back and not context.children:
+        return Unheard()
     if held_back:
         return context.shared(f"updates held back of {store}", HeldBack)  # type: ignore[no-any-return]
     return Changes()

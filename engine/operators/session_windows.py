@@ -37,7 +37,7 @@ class SessionWindowedAggregateProcessor(Processor):
         self.store: Any = context.store(self.operation.store)
         if self.operation.emit is EmitStrategy.on_window_close:
             self.scan = SessionCloseScan(context, self.operation.store, self.windows)
-        self._sends = bool(context.children)
+        self._sends = self.scan is None and bool(context.children)
         held_back = context.caching and self.operation.holds_back and self.scan is None
         self.changes: Changes = changes_of(context, self.operation.store, held_back=held_back)
 
@@ -103,5 +103,5 @@ class SessionWindowedAggregateProcessor(Processor):
 
     def _changed(self, batch: Batch, row: int, raw: bytes, start: int, end: int, new: Any, old: Any) -> None:
         """Report an update at the session's end, unless sessions are reported when they close, or nobody listens."""
-        if self.scan is None and self._sends:
+        if self._sends:
             self.changes.add(batch, row, (raw, start, end), Windowed(batch.keys[row], start, end), new, old, end)

@@ -36,6 +36,7 @@ class SlidingWindowedAggregateProcessor(Processor):
         self.windows = self.operation.windows
         self.observed = -1  # this operator's stream time: it starts anew with the operator, as in Kafka Streams
         self.scan: SlidingCloseScan | None = None
+        self.sends = False
 
     def init(self, context: NodeContext) -> None:
         """Open the store and choose when to emit."""
@@ -43,6 +44,8 @@ class SlidingWindowedAggregateProcessor(Processor):
         self.store: Any = context.store(self.operation.store)
         if self.operation.emit is EmitStrategy.on_window_close:
             self.scan = SlidingCloseScan(context, self.operation.store, self.windows)
+        # Updates go on unless windows are reported when they close, or nobody listens.
+        self.sends = self.scan is None and bool(context.children)
         held_back = context.caching and self.operation.holds_back and self.scan is None
         self.changes: Changes = changes_of(context, self.operation.store, held_back=held_back)
 
@@ -191,6 +194,6 @@ class _Record:
     def _put(self, start: int, after: Any, old: Any, newest: int) -> None:
         owner = self.owner
         owner.store.put_raw(self.raw, start, Tombstone(self.time) if after is None else (after, newest))
-        if owner.scan is None:
+        if owner.sends:
             windowed = Windowed(self.key, start, start + self.difference)
             owner.changes.add(self.batch, self.row, (self.raw, start), windowed, after, old, newest)

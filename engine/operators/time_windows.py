@@ -12,7 +12,7 @@ from itertools import accumulate, islice
 from typing import Any, cast
 
 from engine.operators.aggregates import latest_times
-from engine.operators.changes import Changes, HeldBack, changes_of
+from engine.operators.changes import Changes, HeldBack, Unheard, changes_of
 from engine.operators.context import NodeContext
 from engine.operators.emit_final import TimeCloseScan
 from engine.operators.private_copy import private_copy
@@ -43,6 +43,8 @@ class TimeWindowedAggregateProcessor(Processor):
         if self.operation.emit is EmitStrategy.on_window_close:
             self.scan = TimeCloseScan(context, self.operation.store, self.windows)
         self.changes: Changes = changes_of(context, self.operation.store, held_back=self.cached and self.scan is None)
+        # Updates go on unless windows are reported when they close, or nobody listens.
+        self._sends = self.scan is None and bool(context.children)
 
     def process(self, batch: Batch) -> Output:
         """Aggregate the records in order; returns the updates, or the windows that closed."""
@@ -96,6 +98,8 @@ class TimeWindowedAggregateProcessor(Processor):
                 values.append(before + counts[cell])
                 stamps.append(max(time, latest[cell]))
         self.store.write_columns(keys, starts, values, stamps)
+        if isinstance(changes, Unheard):
+            return True
         typed = dict(zip(raws, batch.keys, strict=True))
         bounds = zip(map(typed.__getitem__, keys), starts, [start + size for start in starts], strict=True)
         changes.add_many(batch, touched, list(map(Windowed._make, bounds)), values, olds, stamps)
@@ -165,7 +169,7 @@ class TimeWindowedAggregateProcessor(Processor):
                 cells.delete(cell, time)
             else:
                 cells.put(cell, after, newest)
-            if self.scan is None:
+            if self._sends:
                 # At once, the first update replaces what the initializer gave, as in Kafka Streams; at a commit, nothing.
                 old = None if stored is None and self.changes.holds_back else before
                 self.changes.add(batch, row, cell, Windowed(key, start, start + size), after, old, newest)

@@ -73,6 +73,8 @@ class StreamJoinSideProcessor(Processor):
         operation: StreamJoinSide = self.operation
         self._own = context.store(operation.own)
         self._other = context.store(operation.other)
+        for searched in (self._own, self._other):
+            searched.expect_searches()
         self._clock: JoinClock = context.shared(operation.clock, JoinClock)
         self._pending = PendingJoins(context.store(operation.pending)) if operation.pending else None
         # A row that waited through a restart must not be passed over until another one joins it.

@@ -52,6 +52,10 @@ class KeyRows:
         """The store holds nothing: until something is given up, a key that is not known has no rows."""
         self._complete = True
 
+    def expect(self) -> None:
+        """Single keys will be searched: writes that come before the first search are kept up with too."""
+        self.used = True
+
     def find(self, key: bytes) -> list[Row] | None:
         """The rows of a key in order, not to be changed; None if they are too many to keep: search the tables."""
         self.used = True

@@ -152,6 +152,10 @@ class SegmentedStore(LayeredStore):
         table = self._rows.get(self.segment_of(time))
         return None if table is None else table.find(row)
 
+    def expect_searches(self) -> None:
+        """Say at the start that single keys will be searched: from an empty store on, new keys then cost no look."""
+        self._known.expect()
+
     def write_rows(self, held: dict[int, dict[bytes, Entry | Tombstone]]) -> None:
         """Put rows by segment. They were accepted, `_known` has them and they are logged."""
         for segment, rows in held.items():

@@ -566,3 +566,20 @@ def test_committed_versions_tell_their_history(opened):
         (10, 10, 20),
     ]
     assert store.committed().get(b"a", 25).timestamp == 20
+
+
+def test_committed_pages_leave_out_other_times_and_what_has_expired(opened):
+    windows = opened(SPECS["window"].with_(segment_interval_ms=1_000, retention_ms=100))
+    for start in (10, 20, 90, 115):
+        windows.put("a", start, start)
+    windows.commit(1)
+    view = windows.committed()
+    assert [row.start for row in view.range(None, None, limit=10)] == [20, 90, 115]
+    assert [row.start for row in view.range(None, None, 0, 90, limit=10)] == [20, 90]
+    assert view.get(b"a", 10) is None
+    sessions = opened(SPECS["session"], "sessions")
+    for start, end in ((10, 30), (50, 60), (55, 90)):
+        sessions.put("a", start, end, end)
+    sessions.commit(1)
+    assert [row.end for row in sessions.committed().fetch(b"a", 40, 50, limit=10)] == [60]
+    assert sessions.committed().get(b"a", 55, 90).value == layouts.LONG.pack(90)

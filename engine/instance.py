@@ -8,7 +8,7 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from engine import client_settings
@@ -288,7 +288,7 @@ class Engine:
         self.global_tables.fill(self._stop.is_set)
         self.phase = "running"
         self._notify("started", f"instance {self.identity.instance_id} runs")
-        _calm_garbage_collection()
+        self._started.enter_context(_calm_garbage_collection())
 
     # -- every turn ---------------------------------------------------------------------------------------------------
 
@@ -344,15 +344,23 @@ class Engine:
         self.last_error = (_now_ms(), message)
 
 
-def _calm_garbage_collection() -> None:
-    """Let Python look for reference cycles rarely.
+@contextlib.contextmanager
+def _calm_garbage_collection() -> Iterator[None]:
+    """Let Python look for reference cycles rarely while the engine runs.
 
     A micro-batch makes a hundred thousand tuples that reference counting frees; walking all of them, and all that stores
-    hold, each time took a quarter of the loop's time. What exists already is set aside for good.
+    hold, each time took a quarter of the loop's time. What exists already is set aside until the engine has ended: Kafka
+    clients that hang in a cycle would otherwise live, and knock at their brokers, as long as the process.
     """
+    before = gc.get_threshold()
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 def _topology(build: Build) -> Topology:

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from engine.embedded import browser_libraries
 from tests import stack
 from tests.pages.site import PASSWORD, USER
 
@@ -27,6 +28,8 @@ class Site:
 
 @pytest.fixture(scope="session")
 def _site() -> Iterator[Site]:
+    # As `manage.py up` does; a fresh clone has neither the chart's library nor the accessibility checker.
+    browser_libraries.install()
     port = stack.free_port()
     with subprocess.Popen([sys.executable, "-m", "tests.pages.site", "--port", str(port)]) as server:
         site = Site(port)

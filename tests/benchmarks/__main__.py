@@ -66,7 +66,9 @@ class Comparison:
         print(mine.line("statehouse"))
         results = []
         for setting, series in theirs.items():
-            ratios = [a.records_per_second / b.records_per_second for a, b in zip(mine.rounds, series.rounds, strict=True)]
+            ratios = [
+                a.records_per_second / b.records_per_second for a, b in zip(mine.rounds, series.rounds, strict=True)
+            ]
             same = len(mine.digests | series.digests) == 1
             print(series.line(f"{kafka_streams.NAME} {setting}"))
             print(f"  ratio {statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f}), same result: {same}")
@@ -130,7 +132,9 @@ def main() -> int:
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     if options.json:
-        machine = f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}"
+        machine = (
+            f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}"
+        )
         options.json.write_text(json.dumps({"machine": machine, "results": results}, indent=2) + "\n")
     return 0 if all(result["same_result"] for result in results) else 1
 

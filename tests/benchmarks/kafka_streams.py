@@ -60,5 +60,15 @@ class KafkaStreams:
         file = self.directory / f"{application}.properties"
         file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
         result = self.directory / f"{application}.result"
-        command = ["java", "-Xmx3g", "-cp", self._classpath, "PeerApplication", work, str(file), str(records), str(result)]
+        command = [
+            "java",
+            "-Xmx3g",
+            "-cp",
+            self._classpath,
+            "PeerApplication",
+            work,
+            str(file),
+            str(records),
+            str(result),
+        ]
         return run(command, result, records, {})

@@ -27,9 +27,7 @@ class BenchmarkFailed(Exception):
 def run(command: list[str], result: Path, records: int, environment: dict[str, str]) -> Measured:
     """Run `command`, which writes "processed seconds" into `result`; `records` is the input's size."""
     with tempfile.TemporaryFile() as printed:
-        process = subprocess.Popen(
-            command, stdout=printed, stderr=subprocess.STDOUT, env={**os.environ, **environment}
-        )
+        process = subprocess.Popen(command, stdout=printed, stderr=subprocess.STDOUT, env={**os.environ, **environment})
         try:
             _, status, usage = os.wait4(process.pid, 0)
         except BaseException:

@@ -1,6 +1,6 @@
 """Statehouse as a contestant: one instance, one process, run until its input's end.
 
-    python -m tests.benchmarks.ours WORK SETTINGS.json     # what `run` starts, in a process of its own
+python -m tests.benchmarks.ours WORK SETTINGS.json     # what `run` starts, in a process of its own
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ from tests.benchmarks.measure import Measured
 from tests.benchmarks.measure import run as run_measured
 
 
-def run(
-    work: str, application: str, records: int, topics: dict[str, str], guarantee: str, directory: Path
-) -> Measured:
+def run(work: str, application: str, records: int, topics: dict[str, str], guarantee: str, directory: Path) -> Measured:
     """Process the whole input once, with the settings that a user gets without choosing any."""
     result = directory / f"{application}.result"
     settings = {

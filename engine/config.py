@@ -46,7 +46,6 @@ class EngineConfig:
     bootstrap_servers: str = "127.0.0.1:9092"
     guarantee: str = EXACTLY_ONCE
     commit_interval_ms: int | None = None
-    cache_bytes_max: int = 10 * 1024 * 1024
     uncommitted_bytes_max: int = 64 * 1024 * 1024
     state_dir: Path = Path("statehouse-state")
     listen: str | None = LOOPBACK_ANY_PORT
@@ -57,8 +56,6 @@ class EngineConfig:
     transaction_timeout_ms: int | None = None
     max_poll_interval_ms: int = 300_000
     max_task_idle_ms: int = 0
-    num_standby_replicas: int = 0
-    acceptable_recovery_lag: int = 10_000
     replication_factor: int = -1
     offset_reset: str = "earliest"
     poll_records: int = POLL_RECORDS_MAX
@@ -73,7 +70,6 @@ class EngineConfig:
     block_cache_bytes: int = 256 * 1024 * 1024
     write_buffer_bytes: int = 256 * 1024 * 1024
     stop_timeout_ms: int = 30_000
-    status_interval_ms: int = 500
     topic_settings: Mapping[str, str] = field(default_factory=dict)
     client_settings: Mapping[str, str] = field(default_factory=dict)
     caching: bool = True
@@ -111,12 +107,12 @@ class EngineConfig:
 
     def _check_bounds(self) -> None:
         lowest = {
-            "commit_interval_ms": 0, "cache_bytes_max": 0, "uncommitted_bytes_max": 1, "session_timeout_ms": 1000,
-            "max_poll_interval_ms": 1000, "max_task_idle_ms": -1, "num_standby_replicas": 0,
-            "acceptable_recovery_lag": 0, "replication_factor": -1, "poll_records": 1, "restore_partitions_max": 1,
+            "commit_interval_ms": 0, "uncommitted_bytes_max": 1, "session_timeout_ms": 1000,
+            "max_poll_interval_ms": 1000, "max_task_idle_ms": -1,
+            "replication_factor": -1, "poll_records": 1, "restore_partitions_max": 1,
             "restore_bytes_per_second_max": 1, "repartition_purge_interval_ms": 100, "recommit_interval_ms": 1000,
             "state_cleanup_delay_ms": 0, "block_cache_bytes": 1 << 20, "write_buffer_bytes": 1 << 20,
-            "stop_timeout_ms": 100, "status_interval_ms": 50,
+            "stop_timeout_ms": 100,
         }  # fmt: skip
         for name, bound in lowest.items():
             value = getattr(self, name)
@@ -140,11 +136,6 @@ class EngineConfig:
             )
         if self.max_poll_interval_ms < self.session_timeout_ms:
             raise ConfigError("max_poll_interval_ms must be at least session_timeout_ms")
-
-    @property
-    def record_cache(self) -> bool:
-        """Whether updates of cached stores are held back until a commit."""
-        return self.caching and self.cache_bytes_max > 0
 
     @property
     def exactly_once(self) -> bool:

@@ -192,7 +192,7 @@ class Engine:
             lambda place: self.consumer.position(place),  # noqa: PLW0108 - as above
             self.handlers.received,
             config.max_task_idle_ms,
-            caching=config.record_cache,
+            caching=config.caching,
             global_stores=self.global_tables.stores,
         )
         self.tasks = Tasks(self.blueprint, parts, self.restorer, config.poll_records, self._notify)

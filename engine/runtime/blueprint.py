@@ -101,7 +101,7 @@ def survey(topology: Topology, config: EngineConfig, topics: Topics) -> Blueprin
         resets,
         repartitions,
         global_topics,
-        config.record_cache,
+        config.caching,
     )
 
 

@@ -90,7 +90,7 @@ class Contestants:
             state_dir=self.directory / f"ours-{self._runs}",
             listen=None,
             replication_factor=1,
-            cache_bytes_max=0,
+            caching=False,
             stop_when_caught_up=True,
         )
         Engine(works.count, config).run()

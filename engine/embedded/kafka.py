@@ -52,6 +52,9 @@ SETTINGS = {
     "group.consumer.min.heartbeat.interval.ms": 500,
     # The demo's replay runs ahead of the clock, year after year.
     "log.message.timestamp.after.max.ms": 2**63 - 1,
+    # Test data and history often carry times of long ago, which a retention of a week would delete within minutes; topics
+    # that should forget say so themselves.
+    "log.retention.ms": -1,
     "log.cleaner.enable": "true",
     "log.cleaner.backoff.ms": 5000,
     # The buffer that compaction indexes keys in; 128 MB by default, more than this broker's data needs.

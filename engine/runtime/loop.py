@@ -132,8 +132,10 @@ class Loop:
 
     def _turn(self) -> int:
         # 1: poll. Membership callbacks run inside, so tasks may have come and gone when it returns.
+        self._tasks.before_poll()
         batches = self._consumer.poll(self._poll_seconds())
         self._membership.raise_failure()
+        batches = self._tasks.settle(batches)
         began = time.monotonic()
         if self._tasks.collect():
             self._commit_now = True

@@ -57,8 +57,8 @@ class Producer:
         self.in_transaction = False
         self._failed: list[str] = []
         self._fatal: KafkaError | None = None
-        self._unknown = False
-        self._renew = False
+        self._unknown = False  # whether the transaction's end is not known, or the client never began
+        self._renew = False  # whether the client should be replaced after the next abort
         self._counts: dict[str, int] = {}
         self._client: Any = None
         self.records_total = 0
@@ -76,7 +76,10 @@ class Producer:
         self._produce = self._client.produce
         self.in_transaction = False
         if self.transactional:
+            # Until it answers, this client is good for nothing but being replaced.
+            self._unknown = True
             self._until_answered(self._client.init_transactions, "transactions could not be initialised")
+        self._unknown = self._renew = False
 
     # -- records ------------------------------------------------------------------------------------------------------
 
@@ -221,6 +224,7 @@ class Producer:
             try:
                 self._client.begin_transaction()
             except KafkaException as error:
+                self._unknown = True
                 raise TransactionAborted(f"no transaction could be begun: {error.args[0].str()}") from error
             self.in_transaction = True
 
@@ -288,7 +292,6 @@ class Producer:
     def replace(self) -> None:
         """Give up this producer and open another under the same id."""
         self._client.purge()
-        self._unknown = self._renew = False
         self.open()
 
     def close(self) -> None:
@@ -324,8 +327,11 @@ class Producer:
             raise OutcomeUnknown(str(error)) from error
 
     def _until_answered(self, call: Callable[[float], Result], what: str) -> Result:
-        """Call until it does not ask to be called again; librdkafka marks such errors as retriable."""
-        deadline = time.monotonic() + max(self._config.transaction_timeout, 30_000) / 1000
+        """Call until it does not ask to be called again; librdkafka marks such errors as retriable.
+
+        For as long as a transaction lives: after that a client that lost its coordinator is better replaced.
+        """
+        deadline = time.monotonic() + self._config.transaction_timeout / 1000
         while True:
             try:
                 return call(5.0)

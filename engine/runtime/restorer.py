@@ -49,6 +49,8 @@ class Restorer:
         self._restoring: list[TakeOver] = []
         self._finished: deque[TakeOver] = deque()
         self._following: list[Swap] = []
+        # Held while finished take-overs change hands or are closed.
+        self._handing_over = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="restorer", daemon=True)
@@ -79,12 +81,13 @@ class Restorer:
     def finished(self) -> list[TakeOver]:
         """Take-overs that ended since the last call."""
         found = []
-        while self._finished:
-            wanted = self._finished.popleft()
-            if wanted.cancelled:
-                wanted.close(clean=True)
-            else:
-                found.append(wanted)
+        with self._handing_over:
+            while self._finished:
+                wanted = self._finished.popleft()
+                if wanted.cancelled:
+                    wanted.close(clean=True)
+                else:
+                    found.append(wanted)
         return found
 
     @property
@@ -132,6 +135,7 @@ class Restorer:
             wanted = self._waiting.popleft()
             if wanted.cancelled:
                 continue
+            self._let_go(wanted.task)
             try:
                 ready = self._preparation.prepare(wanted, OFFSETS_SECONDS)
             except BrokerUnavailable as error:
@@ -144,6 +148,14 @@ class Restorer:
                     self._begin(wanted)
                 else:
                     self._waiting.append(wanted)
+
+    def _let_go(self, task: str) -> None:
+        """Close what an earlier, cancelled take-over of the same task still holds open."""
+        self._drop_cancelled()
+        with self._handing_over:
+            for former in [w for w in self._finished if w.cancelled and w.task == task]:
+                self._finished.remove(former)
+                former.close(clean=True)
 
     def _retry(self, wanted: TakeOver) -> None:
         wanted.close(clean=False)

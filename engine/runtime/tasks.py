@@ -41,6 +41,8 @@ class Tasks:
         self.by_id: dict[str, ActiveTask] = {}
         self._by_place: dict[Place, ActiveTask] = {}
         self.take_overs: dict[str, TakeOver] = {}
+        # Rewound since the last poll ended.
+        self._rewound: set[str] = set()
         self.leaving = False
         self.published: tuple[ActiveTask, ...] = ()
 
@@ -62,18 +64,20 @@ class Tasks:
 
     def tasks_revoked(self, tasks: list[str]) -> None:
         """Commit, then close these: another member may start them when this returns."""
-        clean = True
-        if any(self._is_running(name) for name in tasks):
-            try:
+        clean = False
+        try:
+            if any(self._is_running(name) for name in tasks):
                 self.committer.commit(self.running())
-            except (RebuildTask, Retry) as error:
-                log.warning("the commit before tasks were revoked failed: %s", error)
-                clean = False
-                self.roll_back()
-        for name in tasks:
-            self._close(name, clean=clean)
+            clean = True
+        except (RebuildTask, Retry) as error:
+            log.warning("the commit before tasks were revoked failed: %s", error)
+            self.roll_back()
+        finally:
+            # Whatever failed above is the loop's to mend; these tasks are another member's from now on.
+            for name in tasks:
+                self._close(name, clean=clean)
+            self._publish()
         self._notify("rebalance", f"revoked {len(tasks)} tasks: {', '.join(sorted(tasks)) or 'none'}", tasks=tasks)
-        self._publish()
 
     def tasks_lost(self, tasks: list[str]) -> None:
         """Close these without committing, and undo the transaction that they took part in."""
@@ -106,6 +110,24 @@ class Tasks:
             self._publish()
         return started
 
+    def settle(self, batches: list[RawBatch]) -> list[RawBatch]:
+        """Those of the polled batches that count, called after each poll.
+
+        A membership callback within the poll may have rewound a task. Which of its records were fetched before that and
+        which after cannot be told any more, so none counts and its inputs are read again.
+        """
+        if not self._rewound:
+            return batches
+        places = set()
+        for name in self._rewound:
+            task = self.by_id.get(name)
+            if task is not None and task.state == "running":
+                places.update(task.places)
+                self.consumer.unassign(task.places)
+                self.consumer.assign(TopicPartition(*q.place, q.received) for q in task.inputs.by_place.values())
+        self._rewound.clear()
+        return [raw for raw in batches if (raw.topic, raw.partition) not in places]
+
     def route(self, batches: Iterable[RawBatch]) -> None:
         """Hand each batch to its task; what belongs to no task any more is dropped."""
         for raw in batches:
@@ -123,6 +145,10 @@ class Tasks:
             if queue.paused and queue.waiting <= self._waiting_max // 2:
                 self.consumer.resume(queue.place)
                 queue.paused = False
+
+    def before_poll(self) -> None:
+        """A rewind before a poll is complete when it begins."""
+        self._rewound.clear()
 
     # -- undoing ------------------------------------------------------------------------------------------------------
 
@@ -203,6 +229,7 @@ class Tasks:
         """Read on from the committed offsets: un-assigning drops what was fetched beyond them."""
         self.consumer.unassign(task.places)
         self.consumer.assign(offsets)
+        self._rewound.add(task.id)
         for queue in task.inputs.by_place.values():
             queue.paused = False
 

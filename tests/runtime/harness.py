@@ -30,6 +30,12 @@ def eventually(condition: Callable[[], object], what: str, seconds: float = PATI
     raise AssertionError(f"not within {seconds:.0f} s: {what}")
 
 
+def create(kafka, topic: str, *, partitions: int = 1, config: dict[str, str] | None = None) -> str:
+    """Create a topic that keeps everything: by default the broker deletes records whose time is a week ago or in 1970."""
+    kafka.create(topic, partitions=partitions, config={"retention.ms": "-1", **(config or {})})
+    return topic
+
+
 def produce(kafka, topic: str, records: Iterable[tuple]) -> None:
     """Records are (key, value[, timestamp[, partition]])."""
     producer = Producer(

@@ -15,6 +15,7 @@ from tests.runtime.harness import (
     committed_offsets,
     config,
     counted,
+    create,
     eventually,
     fold,
     int64,
@@ -32,8 +33,8 @@ KEYS = 50
 def application(kafka):
     """An application's name, with its input and output topics of two partitions."""
     name = kafka.unique("eos")
-    kafka.create(programs.input_topic(name), partitions=2)
-    kafka.create(programs.output_topic(name), partitions=2)
+    create(kafka, programs.input_topic(name), partitions=2)
+    create(kafka, programs.output_topic(name), partitions=2)
     return name
 
 
@@ -103,8 +104,8 @@ def test_at_least_once_loses_nothing(kafka, application, tmp_path):
 @pytest.mark.parametrize("guarantee", [EXACTLY_ONCE, AT_LEAST_ONCE])
 def test_repartitioned_counts_add_up(kafka, tmp_path, guarantee):
     name = kafka.unique("regrouped")
-    kafka.create(programs.input_topic(name), partitions=2)
-    kafka.create(programs.output_topic(name), partitions=1)
+    create(kafka, programs.input_topic(name), partitions=2)
+    create(kafka, programs.output_topic(name), partitions=1)
     values = [f"v{i % 7}".encode() for i in range(5_000)]
     produce(kafka, programs.input_topic(name), [(f"k{i}".encode(), value) for i, value in enumerate(values)])
     settings = config(kafka, name, tmp_path / "state", guarantee=guarantee, commit_interval_ms=100)

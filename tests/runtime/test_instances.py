@@ -11,6 +11,7 @@ from tests.runtime.harness import (
     EngineProcess,
     config,
     counted,
+    create,
     eventually,
     fold,
     int64,
@@ -26,8 +27,8 @@ pytestmark = pytest.mark.kafka
 @pytest.fixture
 def application(kafka):
     name = kafka.unique("shared")
-    kafka.create(programs.input_topic(name), partitions=4)
-    kafka.create(programs.output_topic(name), partitions=1)
+    create(kafka, programs.input_topic(name), partitions=4)
+    create(kafka, programs.output_topic(name), partitions=1)
     return name
 
 
@@ -115,13 +116,13 @@ def test_an_input_topic_that_does_not_exist_is_named(kafka, tmp_path):
 
 def test_topics_that_are_joined_must_have_equal_partitions(kafka, tmp_path):
     name = kafka.unique("uneven")
-    kafka.create(programs.input_topic(name), partitions=2)
-    kafka.create(f"{name}.table", partitions=3)
+    create(kafka, programs.input_topic(name), partitions=2)
+    create(kafka, f"{name}.table", partitions=3)
     with pytest.raises(TopologyError, match=r"not co-partitioned: .*in has 2, .*table has 3"):
         Engine(programs.joined(name), config(kafka, name, tmp_path / "state")).run()
 
 
 def test_a_changelog_with_another_partition_count_is_refused(kafka, application, tmp_path):
-    kafka.create(f"{application}-counts-changelog", partitions=3)
+    create(kafka, f"{application}-counts-changelog", partitions=3)
     with pytest.raises(TopologyError, match="has 3 partitions, the topology needs 4"):
         Engine(programs.counts(application), config(kafka, application, tmp_path / "state")).run()

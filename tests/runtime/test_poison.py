@@ -5,7 +5,7 @@ import pytest
 from engine import Consumed, Produced, serdes
 from engine.errors import Fatal
 from tests.runtime import programs
-from tests.runtime.harness import config, produce, read, run_to_the_end
+from tests.runtime.harness import config, create, produce, read, run_to_the_end
 
 pytestmark = pytest.mark.kafka
 
@@ -13,9 +13,9 @@ pytestmark = pytest.mark.kafka
 @pytest.fixture
 def application(kafka):
     name = kafka.unique("poison")
-    kafka.create(programs.input_topic(name), partitions=1)
-    kafka.create(programs.output_topic(name), partitions=1)
-    kafka.create(f"{name}.dead", partitions=1)
+    create(kafka, programs.input_topic(name), partitions=1)
+    create(kafka, programs.output_topic(name), partitions=1)
+    create(kafka, f"{name}.dead", partitions=1)
     return name
 
 
@@ -69,8 +69,8 @@ def test_dead_letters_go_out_exactly_once_with_their_cause(kafka, application, t
 
 def test_a_record_that_the_output_topic_refuses_for_ever_stops_the_engine_by_name(kafka, tmp_path):
     name = kafka.unique("toolarge")
-    kafka.create(programs.input_topic(name))
-    kafka.create(programs.output_topic(name), config={"max.message.bytes": "500"})
+    create(kafka, programs.input_topic(name))
+    create(kafka, programs.output_topic(name), config={"max.message.bytes": "500"})
     produce(kafka, programs.input_topic(name), [(b"k", b"x" * 5_000)])
     with pytest.raises(Fatal, match="commits in a row failed"):
         run_to_the_end(programs.passed_through(name), config(kafka, name, tmp_path / "state"))

@@ -5,7 +5,7 @@ import pytest
 from engine.config import AT_LEAST_ONCE
 from engine.runtime import producer as producers
 from engine.runtime.producer import Producer, TransactionAborted
-from tests.runtime.harness import config, produce, read
+from tests.runtime.harness import config, create, produce, read
 
 pytestmark = pytest.mark.kafka
 
@@ -21,7 +21,7 @@ def columns(count):
 
 
 def test_a_full_queue_holds_the_caller_up_and_loses_nothing(kafka, tmp_path, monkeypatch):
-    topic = kafka.topic("full")
+    topic = create(kafka, kafka.unique("full"))
     monkeypatch.setattr(producers, "QUEUE_RECORDS_MAX", 100)
     producer = make(kafka, tmp_path)
     keys, values, times = columns(5_000)
@@ -35,7 +35,7 @@ def test_a_full_queue_holds_the_caller_up_and_loses_nothing(kafka, tmp_path, mon
 
 
 def test_what_is_aborted_is_never_seen(kafka, tmp_path):
-    topic = kafka.topic("aborted")
+    topic = create(kafka, kafka.unique("aborted"))
     producer = make(kafka, tmp_path)
     producer.send(topic, *columns(10))
     assert producer.abort() is True
@@ -47,7 +47,7 @@ def test_what_is_aborted_is_never_seen(kafka, tmp_path):
 
 @pytest.mark.parametrize("settings", [{}, {"guarantee": AT_LEAST_ONCE}])
 def test_a_record_that_the_broker_refuses_fails_the_commit(kafka, tmp_path, settings):
-    topic = kafka.topic("small", config={"max.message.bytes": "500"})
+    topic = create(kafka, kafka.unique("small"), config={"max.message.bytes": "500"})
     producer = make(kafka, tmp_path, **settings)
     producer.send(topic, [b"k"], [b"x" * 5_000], [1])
     with pytest.raises(TransactionAborted):
@@ -60,7 +60,7 @@ def test_a_record_that_the_broker_refuses_fails_the_commit(kafka, tmp_path, sett
 
 
 def test_keys_go_where_java_puts_them_and_time_0_is_not_now(kafka, tmp_path):
-    topic = kafka.topic("placed", partitions=3)
+    topic = create(kafka, kafka.unique("placed"), partitions=3)
     producer = make(kafka, tmp_path)
     keys = [b"21", b"foobar", b"a-little-bit-long-string", b""]
     producer.send(topic, keys, [b"v"] * 4, [0, 0, 7, 7])
@@ -76,7 +76,7 @@ def test_keys_go_where_java_puts_them_and_time_0_is_not_now(kafka, tmp_path):
 
 
 def test_a_second_producer_of_the_same_id_fences_the_first(kafka, tmp_path):
-    topic = kafka.topic("fenced")
+    topic = create(kafka, kafka.unique("fenced"))
     first = make(kafka, tmp_path)
     first.send(topic, *columns(3))
     second = Producer(

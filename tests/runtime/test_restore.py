@@ -11,7 +11,7 @@ from engine.changelog.restore import Cancelled, build_generation
 from engine.errors import Fatal
 from engine.stores import open_store
 from tests.runtime import programs
-from tests.runtime.harness import config, counted, eventually, fold, produce, read, run_to_the_end, running
+from tests.runtime.harness import config, counted, create, eventually, fold, produce, read, run_to_the_end, running
 
 pytestmark = pytest.mark.kafka
 RECORDS = 2_000
@@ -20,8 +20,8 @@ RECORDS = 2_000
 @pytest.fixture
 def application(kafka):
     name = kafka.unique("restore")
-    kafka.create(programs.input_topic(name), partitions=2)
-    kafka.create(programs.output_topic(name), partitions=1)
+    create(kafka, programs.input_topic(name), partitions=2)
+    create(kafka, programs.output_topic(name), partitions=1)
     return name
 
 
@@ -122,9 +122,9 @@ def test_a_store_ahead_of_its_changelog_is_rebuilt(kafka, application, tmp_path)
 
 def test_a_tombstone_is_restored_as_nothing(kafka, tmp_path):
     name = kafka.unique("table")
-    kafka.create(programs.input_topic(name))
-    kafka.create(f"{name}.table")
-    kafka.create(programs.output_topic(name))
+    create(kafka, programs.input_topic(name))
+    create(kafka, f"{name}.table")
+    create(kafka, programs.output_topic(name))
     settings = config(kafka, name, tmp_path / "state")
     produce(kafka, f"{name}.table", [(b"3", b"three", 10), (b"3", None, 11), (b"1", b"one", 12)])
     produce(kafka, programs.input_topic(name), [(b"1", b"a", 20), (b"3", b"b", 21)])
@@ -173,8 +173,8 @@ def test_the_library_builds_a_generation_without_an_engine(kafka, application, t
 
 def test_a_purge_deletes_repartition_records_below_the_committed_offset(kafka, tmp_path):
     name = kafka.unique("purge")
-    kafka.create(programs.input_topic(name), partitions=1)
-    kafka.create(programs.output_topic(name), partitions=1)
+    create(kafka, programs.input_topic(name), partitions=1)
+    create(kafka, programs.output_topic(name), partitions=1)
     settings = config(kafka, name, tmp_path / "state", repartition_purge_interval_ms=200)
     produce(kafka, programs.input_topic(name), [(b"k", f"v{i % 5}".encode()) for i in range(500)])
     repartition = (f"{name}-by-value-repartition", 0)

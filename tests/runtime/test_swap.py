@@ -7,7 +7,7 @@ import pytest
 from engine.changelog.restore import build_generation
 from engine.control.commands import Order
 from tests.runtime import programs
-from tests.runtime.harness import config, eventually, fold, int64, produce, read, running
+from tests.runtime.harness import config, create, eventually, fold, int64, produce, read, running
 
 pytestmark = pytest.mark.kafka
 
@@ -15,8 +15,8 @@ pytestmark = pytest.mark.kafka
 @pytest.fixture
 def application(kafka):
     name = kafka.unique("swap")
-    kafka.create(programs.input_topic(name), partitions=1)
-    kafka.create(programs.output_topic(name), partitions=1)
+    create(kafka, programs.input_topic(name), partitions=1)
+    create(kafka, programs.output_topic(name), partitions=1)
     return name
 
 

@@ -90,6 +90,17 @@ class _Bytes(Serde):
     def deserialize(self, data: bytes) -> bytes:
         return data
 
+    def serialize_many(self, values: Iterable[Any]) -> list[Any]:
+        found = list(values)
+        return found if _AS_THEY_ARE.issuperset(map(type, found)) else super().serialize_many(found)
+
+    def deserialize_many(self, data: Iterable[bytes | None]) -> list[Any]:
+        return list(data)
+
+
+# What the bytes serde hands on without a look at each value.
+_AS_THEY_ARE = frozenset({bytes, type(None)})
+
 
 def _encode_boolean(value: bool) -> bytes:  # noqa: FBT001 - the value itself, not a switch
     if value is True:

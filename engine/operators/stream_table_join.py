@@ -10,6 +10,7 @@ from typing import Any
 
 from engine.operators.context import NodeContext
 from engine.operators.join_buffer import JoinBuffer
+from engine.operators.keyed_state import concatenated
 from engine.operators.processor import Output, Processor, apply_each, implements
 from engine.operators.views import Row, open_view
 from engine.records import Batch
@@ -108,19 +109,4 @@ class StreamTableJoinProcessor(Processor):
                 out.append(single)
             out.extend(self._buffer.release())
         joined = [self._join(each, each.keys) for each in out]
-        return _concatenate([each for each in joined if isinstance(each, Batch) and each.keys])
-
-
-def _concatenate(batches: list[Batch]) -> Output:
-    if not batches:
-        return None
-    whole = Batch([], [], [], headers=[], offsets=[], topic=batches[0].topic)
-    for each in batches:
-        whole.keys += each.keys
-        whole.values += each.values
-        whole.timestamps += each.timestamps
-        assert whole.headers is not None  # noqa: S101
-        assert whole.offsets is not None  # noqa: S101
-        whole.headers += each.headers or [None] * len(each.keys)
-        whole.offsets += each.offsets or [0] * len(each.keys)
-    return whole
+        return concatenated([each for each in joined if isinstance(each, Batch) and each.keys])

@@ -111,7 +111,7 @@ class Preparation:
         for place in wanted.places:
             if place in known:
                 offset = self._within(wanted, place, known[place].offset, begins[place], ends[place])
-                beside = partition_time.decode(known[place].metadata)
+                beside = partition_time.beside(known[place])
                 wanted.committed[place] = Committed(offset, beside.time, beside.processors)
             else:
                 latest = wanted.resets.get(place[0]) == "latest"

@@ -35,7 +35,7 @@ class Process:
     def __init__(self, command: Command, *, lend: tuple[int, ...] = ()) -> None:
         """Start ``command``; its launcher, not the command, keeps the descriptors ``lend`` open as long as it lives."""
         self.command = command
-        self.pid: int | None = None
+        self._pid: int | None = None
         self.exit_code: int | None = None
         self._heard = b""
         command.log.parent.mkdir(parents=True, exist_ok=True)
@@ -65,6 +65,14 @@ class Process:
         finally:
             os.close(guard_read)
             os.close(status_write)
+
+    @property
+    def pid(self) -> int | None:
+        """The command's process id; None until the launcher has started it."""
+        if self._pid is None and self.exit_code is None:
+            # Who waited for the command to serve may not have listened since its launcher spoke.
+            self._listen()
+        return self._pid
 
     def running(self) -> bool:
         """Take in what the launcher has reported; tell whether the child still runs."""
@@ -117,7 +125,7 @@ class Process:
         for line in lines:
             word, _, value = line.decode().partition(" ")
             if word == "pid":
-                self.pid = int(value)
+                self._pid = int(value)
             elif word == "exit":
                 self.exit_code = int(value)
 

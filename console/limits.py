@@ -28,6 +28,10 @@ LAG_ROWS_PER_SECOND_MAX = 400
 LAG_FULL_MS = 3 * 3_600_000
 LAG_MINUTE_MS = 2 * 86_400_000
 LAG_KEEP_MS = 30 * 86_400_000
+# Sizes of stores change slowly: one sample a minute for two days, then one in ten minutes for a quarter.
+SIZE_SAMPLE_INTERVAL_MS = 60_000
+SIZE_FULL_MS = 2 * 86_400_000
+SIZE_KEEP_MS = 90 * 86_400_000
 EVENTS_KEEP_MS = 90 * 86_400_000
 
 # --- live

@@ -174,6 +174,27 @@ class LagSample(models.Model):
         return f"{self.name}/{self.partition}: {self.lag}"
 
 
+class StoreSample(models.Model):
+    """How large a store was, all its partitions together; ``keys`` is an estimate. Thinned as it ages."""
+
+    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="store_samples")
+    store = models.CharField(max_length=NAME_LENGTH)
+    at = models.DateTimeField()
+    keys = models.BigIntegerField(null=True)
+    bytes = models.BigIntegerField()
+
+    class Meta:
+        """Read as a window of time of one store."""
+
+        indexes: ClassVar = [
+            models.Index(fields=["application", "store", "at"], name="size_by_store"),
+            models.Index(fields=["at"], name="size_by_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.store}: {self.bytes} bytes"
+
+
 class Job(models.Model):
     """Something a person asked for. Its life is the table in ``jobs.states``; only that module changes ``state``."""
 

@@ -16,6 +16,7 @@ from console import limits
 from console.jobs import export, lease, states, work
 from console.lag import history
 from console.models import Event, Job
+from console.observe import sizes
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +70,6 @@ def reap() -> None:
 def thin() -> None:
     """Make room in history: lag samples lose detail with age, old events and exported files go."""
     now = timezone.now()
-    deleted = history.thin(now)
+    deleted = history.thin(now) + sizes.thin(now)
     deleted += Event.objects.filter(at__lt=now - timedelta(milliseconds=limits.EVENTS_KEEP_MS)).delete()[0]
     logger.info("history-thinned: %d rows, %d exports", deleted, export.sweep())

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from django.db import DatabaseError, close_old_connections, connection
 
 from console.lag import history as lag_history
-from console.observe import lives
+from console.observe import lives, sizes
 from engine.control import status
 
 if TYPE_CHECKING:
@@ -41,9 +41,10 @@ class Notes:
     ended: list[tuple[status.StatusRecord, Ending, int]] = field(default_factory=list)
     events: deque[status.EventStatus] = field(default_factory=lambda: deque(maxlen=_EVENTS_MAX))
     samples: deque[Row] = field(default_factory=lambda: deque(maxlen=_SAMPLES_MAX))
+    sizes: deque[sizes.Row] = field(default_factory=lambda: deque(maxlen=_SAMPLES_MAX))
 
     def __bool__(self) -> bool:
-        return bool(self.records or self.ended or self.events or self.samples)
+        return bool(self.records or self.ended or self.events or self.samples or self.sizes)
 
 
 class History:
@@ -89,6 +90,11 @@ class History:
         with self._lock:
             self._notes.samples.extend(rows)
 
+    def sample_sizes(self, rows: list[sizes.Row]) -> None:
+        """Take samples of stores' sizes."""
+        with self._lock:
+            self._notes.sizes.extend(rows)
+
     def reconcile(self, alive: set[str]) -> None:
         """After the topic has been read once: close what stands open in the database but is not among these kafka keys."""
         with self._lock:
@@ -104,6 +110,8 @@ class History:
                 self._writer.write(notes.records, notes.ended, list(notes.events))
                 notes.records, notes.ended, notes.events = {}, [], deque(maxlen=_EVENTS_MAX)
                 lag_history.store(list(notes.samples))
+                notes.samples.clear()
+                sizes.store(list(notes.sizes))
             if alive is not None:
                 self._writer.close_open(alive)
         except BaseException:
@@ -121,6 +129,7 @@ class History:
             notes.ended += newer.ended
             notes.events.extend(newer.events)
             notes.samples.extend(newer.samples)
+            notes.sizes.extend(newer.sizes)
             self._reconcile = self._reconcile if self._reconcile is not None else alive
 
     def _run(self) -> None:

@@ -19,7 +19,7 @@ from confluent_kafka import KafkaException
 from console import limits
 from console.lag import history as lag_history
 from console.lag.windows import Place, Windows
-from console.observe import keys
+from console.observe import keys, sizes
 from console.observe.history import History
 from console.observe.lateness import Lateness
 from console.observe.latest import Latest
@@ -198,6 +198,11 @@ class Observer:
                 )
             self._due["rows"] = len(rows)
             self.history.sample(rows)
+        if self._every("sizes", limits.SIZE_SAMPLE_INTERVAL_MS, now_ms):
+            for application, entries in self.latest.apps.items():
+                silent = self.lateness.unreachable(application)
+                records = (entry.record for entry in entries.values())
+                self.history.sample_sizes(sizes.rows_of(application, records, silent, now_ms))
 
     def _gone(self, application: str) -> set[Place]:
         """Return the places whose active owner is unreachable."""

@@ -1,19 +1,13 @@
-"""What the console keeps: applications it has seen, what happened to them, jobs, tokens and the audit.
-
-History is what was recorded, never inferred later. Rows about engines are written by ``observe`` only, job rows by
-``jobs`` only, audit rows by ``access.audit`` only; pages and the API read. Times are timezone-aware; offsets are Kafka's.
-"""
+"""What was observed of engines: rows are written by ``observe`` only."""
 
 from __future__ import annotations
 
-import uuid
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
-NAME_LENGTH = 200
+from console.models.names import NAME_LENGTH
 
 
 class Application(models.Model):
@@ -193,83 +187,3 @@ class StoreSample(models.Model):
 
     def __str__(self) -> str:
         return f"{self.store}: {self.bytes} bytes"
-
-
-class Job(models.Model):
-    """Something a person asked for. Its life is the table in ``jobs.states``; only that module changes ``state``."""
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    number = models.PositiveIntegerField(unique=True)
-    kind = models.CharField(max_length=20)
-    application = models.CharField(max_length=NAME_LENGTH)
-    store = models.CharField(max_length=NAME_LENGTH)
-    partitions: models.JSONField[list[int]] = models.JSONField(default=list)
-    arguments: models.JSONField[dict[str, Any]] = models.JSONField(default=dict)
-    dry_run: models.JSONField[dict[str, Any]] = models.JSONField(default=dict)
-    state = models.CharField(max_length=12, default="queued")
-    reason = models.TextField(blank=True)
-    queue = models.CharField(max_length=NAME_LENGTH + 10)
-    lease_owner = models.CharField(max_length=NAME_LENGTH, blank=True)
-    lease_until = models.DateTimeField(null=True)
-    attempts = models.PositiveIntegerField(default=0)
-    progress: models.JSONField[dict[str, Any]] = models.JSONField(default=dict)
-    result: models.JSONField[dict[str, Any]] = models.JSONField(default=dict)
-    why = models.TextField(blank=True)
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
-    created_at = models.DateTimeField(default=timezone.now)
-    sent_at = models.DateTimeField(default=timezone.now)
-    started_at = models.DateTimeField(null=True)
-    ended_at = models.DateTimeField(null=True)
-
-    class Meta:
-        """Listed newest first, reaped by state and lease."""
-
-        indexes: ClassVar = [
-            models.Index(fields=["-created_at"], name="job_by_time"),
-            models.Index(fields=["state", "lease_until"], name="job_by_lease"),
-        ]
-
-    def __str__(self) -> str:
-        return f"#{self.number} {self.kind} {self.application}/{self.store}"
-
-
-class ApiToken(models.Model):
-    """A bearer token of a user. Only its SHA-256 is kept: it is random, so that is as good as a slow hash and quick."""
-
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_tokens")
-    name = models.CharField(max_length=100)
-    digest = models.CharField(max_length=64, unique=True)
-    created_at = models.DateTimeField(default=timezone.now)
-    last_used_at = models.DateTimeField(null=True)
-    revoked_at = models.DateTimeField(null=True)
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class AuditEntry(models.Model):
-    """Who did what, from where, with which result. Append-only: ``save`` of an existing row and ``delete`` refuse."""
-
-    at = models.DateTimeField(default=timezone.now, db_index=True)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
-    username = models.CharField(max_length=150, blank=True)
-    address = models.CharField(max_length=60, blank=True)
-    via = models.CharField(max_length=20)
-    action = models.CharField(max_length=40)
-    application = models.CharField(max_length=NAME_LENGTH, blank=True)
-    store = models.CharField(max_length=NAME_LENGTH, blank=True)
-    parameters: models.JSONField[dict[str, Any]] = models.JSONField(default=dict)
-    result = models.CharField(max_length=200)
-
-    def __str__(self) -> str:
-        return f"{self.username} {self.action}"
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """Write a new entry; an old one cannot be changed."""
-        if self.pk is not None:
-            raise TypeError("An audit entry is written once. Write another one that says what changed.")
-        super().save(*args, **kwargs)
-
-    def delete(self, *_args: Any, **_kwargs: Any) -> tuple[int, dict[str, int]]:
-        """Refuse."""
-        raise TypeError("An audit entry cannot be deleted.")

@@ -1,0 +1,24 @@
+"""What the console keeps: applications it has seen, what happened to them, jobs, tokens and the audit.
+
+History is what was recorded, never inferred later. Rows about engines are written by ``observe`` only, job rows by
+``jobs`` only, audit rows by ``access.audit`` only; pages and the API read. Times are timezone-aware; offsets are Kafka's.
+"""
+
+from console.models.access import ApiToken, AuditEntry
+from console.models.applications import Application, Event, Instance, LagSample, Ownership, Restore, StoreSample
+from console.models.jobs import Job
+from console.models.names import NAME_LENGTH
+
+__all__ = [
+    "NAME_LENGTH",
+    "ApiToken",
+    "Application",
+    "AuditEntry",
+    "Event",
+    "Instance",
+    "Job",
+    "LagSample",
+    "Ownership",
+    "Restore",
+    "StoreSample",
+]

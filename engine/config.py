@@ -38,7 +38,8 @@ class EngineConfig:
     means a little below the session timeout, so that a dead owner's transaction ends before its tasks move.
     `max_task_idle_ms`: how long a task waits for an empty input whose lag is not 0; -1 never waits.
     `group_instance_id`: static membership (a restart within the session timeout moves nothing).
-    `listen`: where the query service listens, `host:port`; port 0 takes a free one; None runs none.
+    `disk_free_bytes_min`: with less space left for the state directory the engine stops, while it still can cleanly; 0
+    turns this off. `listen`: where the query service listens, `host:port`; port 0 takes a free one; None runs none.
     `stop_when_caught_up`: end once this instance has all tasks and has processed and committed all of their inputs.
     """
 
@@ -67,6 +68,7 @@ class EngineConfig:
     repartition_purge_interval_ms: int = 30_000
     recommit_interval_ms: int = 3_600_000
     state_cleanup_delay_ms: int = 600_000
+    disk_free_bytes_min: int = 128 * 1024 * 1024
     block_cache_bytes: int = 256 * 1024 * 1024
     write_buffer_bytes: int = 256 * 1024 * 1024
     stop_timeout_ms: int = 30_000
@@ -111,7 +113,7 @@ class EngineConfig:
             "max_poll_interval_ms": 1000, "max_task_idle_ms": -1,
             "replication_factor": -1, "poll_records": 1, "restore_partitions_max": 1,
             "restore_bytes_per_second_max": 1, "repartition_purge_interval_ms": 100, "recommit_interval_ms": 1000,
-            "state_cleanup_delay_ms": 0, "block_cache_bytes": 1 << 20, "write_buffer_bytes": 1 << 20,
+            "state_cleanup_delay_ms": 0, "disk_free_bytes_min": 0, "block_cache_bytes": 1 << 20, "write_buffer_bytes": 1 << 20,
             "stop_timeout_ms": 100,
         }  # fmt: skip
         for name, bound in lowest.items():

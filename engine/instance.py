@@ -233,7 +233,7 @@ class Engine:
         self.report = Report(
             blueprint=self.blueprint,
             instance_id=self.identity.instance_id,
-            guarantee=config.guarantee,
+            config=config,
             started_at=self.started_at,
             state=self._state,
             last_error=lambda: self.last_error,

@@ -91,6 +91,15 @@ class Pressure(_Shape):
     advice: Words
 
 
+class Budget(_Shape):
+    """A named limit of the instance; `limit` None means that there is none, `advice` None that there is room."""
+
+    name: Annotated[str, Meta(max_length=250)]
+    used: Count
+    limit: Count | None = None
+    advice: Words | None = None
+
+
 class LastError(_Shape):
     """The last error that an instance survived, or the one that it failed with."""
 
@@ -142,6 +151,7 @@ class InstanceStatus(_Record, tag="instance", kw_only=True):
     memory: Memory = msgspec.field(default_factory=Memory)
     disk: Disk = msgspec.field(default_factory=Disk)
     pressure: list[Pressure] = []
+    budgets: list[Budget] = []
     last_error: LastError | None = None
     record_ms: Amount = 0.0
 

@@ -14,7 +14,9 @@ from typing import Any
 import msgspec
 import psutil
 
+from engine.config import EngineConfig
 from engine.control import status
+from engine.hosting import budgets
 from engine.hosting.handles import Handle, InstanceView
 from engine.hosting.sampler import Sampler
 from engine.query.service import QueryService
@@ -30,9 +32,6 @@ from engine.stores import memory_budget
 
 # Rates look back this far.
 RATE_SECONDS = 5.0
-# Free space below which the disk counts as nearly full.
-DISK_FREE_SHARE_MIN = 0.05
-BUDGET_SHARE_MAX = 0.9
 
 
 class Rate:
@@ -60,7 +59,7 @@ class Report:
         *,
         blueprint: Blueprint,
         instance_id: str,
-        guarantee: Any,
+        config: EngineConfig,
         started_at: int,
         state: Callable[[], tuple[Any, str | None]],
         last_error: Callable[[], tuple[int, str] | None],
@@ -75,7 +74,7 @@ class Report:
     ) -> None:
         self._blueprint = blueprint
         self._common: dict[str, Any] = {"application": blueprint.application_id, "instance": instance_id}
-        self._guarantee = guarantee
+        self._config = config
         self._started_at = started_at
         self._state = state
         self._last_error = last_error
@@ -114,12 +113,21 @@ class Report:
         busy = self._rate("busy", self._loop.busy_seconds, now)
         error = self._last_error()
         memory, disk = self._memory(published), self._disk()
+        bounds = budgets.budgets(
+            disk=disk,
+            disk_bytes=self._sampler.disk_bytes,
+            disk_free_bytes_min=self._config.disk_free_bytes_min,
+            rss_bytes=memory.rss_bytes or 0,
+            uncommitted_bytes=self._loop.uncommitted_bytes,
+            uncommitted_bytes_max=self._config.uncommitted_bytes_max,
+            stores=[opened for task in published for opened in task.stores.values()],
+        )
         return status.InstanceStatus(
             **self._common,
             state=state,
             reason=reason,
             started_at=self._started_at,
-            guarantee=self._guarantee,
+            guarantee=self._config.guarantee,  # type: ignore[arg-type]
             topology_hash=self._blueprint.topology.hash,
             host=self._host,
             pid=os.getpid(),
@@ -142,7 +150,8 @@ class Report:
             ),
             memory=memory,
             disk=disk,
-            pressure=_pressure(memory, disk),
+            pressure=budgets.pressure(bounds),
+            budgets=bounds,
             last_error=None if error is None else status.LastError(at=error[0], message=error[1][:4_000]),
             record_ms=self._took_ms,
         )
@@ -236,26 +245,6 @@ def _restore_rate(handle: Handle) -> float | None:
         return None
     took = (restoring.ended_at or time.time()) - restoring.began_at
     return round(restoring.records / took, 1) if took > 0 else None
-
-
-def _pressure(memory: status.Memory, disk: status.Disk) -> list[status.Pressure]:
-    found = []
-    if disk.free_bytes is not None and disk.state_dir_bytes is not None:
-        total = disk.free_bytes + disk.state_dir_bytes
-        if disk.free_bytes < DISK_FREE_SHARE_MIN * total:
-            advice = "the disk is nearly full: add space, or start more instances so that this one holds fewer stores"
-            found.append(status.Pressure(what="disk", used=disk.state_dir_bytes, limit=total, advice=advice))
-    if memory.in_memory_limit_bytes and (memory.in_memory_bytes or 0) > BUDGET_SHARE_MAX * memory.in_memory_limit_bytes:
-        advice = "in-memory stores near their bound: use a persistent store, raise max_bytes, or start more instances"
-        found.append(
-            status.Pressure(
-                what="in-memory stores",
-                used=memory.in_memory_bytes or 0,
-                limit=memory.in_memory_limit_bytes,
-                advice=advice,
-            )
-        )
-    return found
 
 
 def as_json(records: Sequence[status.StatusRecord]) -> dict[str, Any]:

@@ -38,6 +38,7 @@ class Sampler:
         self.sampled_at = 0.0
         self.state_dir_bytes: int | None = None
         self.free_bytes: int | None = None
+        self.disk_bytes: int | None = None
         self._disk_at = 0.0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="offset-sampler", daemon=True)
@@ -67,4 +68,5 @@ class Sampler:
             if time.monotonic() - self._disk_at > DISK_SECONDS:
                 self._disk_at = time.monotonic()
                 self.state_dir_bytes = self._size()
-                self.free_bytes = shutil.disk_usage(self._state_dir).free
+                disk = shutil.disk_usage(self._state_dir)
+                self.free_bytes, self.disk_bytes = disk.free, disk.total

@@ -76,6 +76,11 @@ def leave(holder: int) -> None:
         _sharers.pop(holder, None)
 
 
+def pinned_bytes() -> int:
+    """Bytes of the block cache that cannot leave it: indexes and filters in use."""
+    return block_cache().get_pinned_usage()
+
+
 def usage() -> dict[str, int]:
     """Bytes used and allowed, under the names of the status topic (`memory`)."""
     with _lock:

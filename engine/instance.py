@@ -26,6 +26,7 @@ from engine.hosting.sampler import Sampler
 from engine.hosting.token import load_token
 from engine.query.metadata import Metadata
 from engine.query.service import QueryService, listen
+from engine.query.snapshots import Snapshots
 from engine.runtime import consumer as consumers
 from engine.runtime.active_task import TaskParts
 from engine.runtime.blueprint import Blueprint, internal_topics, survey
@@ -258,12 +259,13 @@ class Engine:
         self.commands = Commands(Orders(self.blueprint, self.tasks, self.swaps, self.directory, self.loop_queue))
         if config.listen is not None:
             token = load_token(config.token_file, self.directory.root)
+            self.snapshots = Snapshots(self.directory.application, self.identity.instance_id, self.view.specs)
             self.service = QueryService(
                 self.view,
                 self.metadata,
                 token,
                 listen(*config.listen_address()),
-                more_routes=routes(self.commands),
+                more_routes=[*routes(self.commands), *self.snapshots.routes()],
             )
             self.address = self.service.address
             self.report.service = self.service
@@ -283,6 +285,7 @@ class Engine:
         self._started.callback(lambda: self.reporter.stop(clean=self.error is None))
         self._started.callback(lambda: self.loop.finish(clean=self.error is None))
         if self.config.listen is not None:
+            self._started.callback(self.snapshots.close)
             self.service.start()
             self._started.callback(self.service.stop)
         self.global_tables.fill(self._stop.is_set)

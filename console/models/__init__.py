@@ -6,7 +6,7 @@ History is what was recorded, never inferred later. Rows about engines are writt
 
 from console.models.access import ApiToken, AuditEntry
 from console.models.applications import Application, Event, Instance, LagSample, Ownership, Restore, StoreSample
-from console.models.jobs import Job
+from console.models.jobs import Difference, Job, Schedule, Snapshot
 from console.models.names import NAME_LENGTH
 
 __all__ = [
@@ -14,11 +14,14 @@ __all__ = [
     "ApiToken",
     "Application",
     "AuditEntry",
+    "Difference",
     "Event",
     "Instance",
     "Job",
     "LagSample",
     "Ownership",
     "Restore",
+    "Schedule",
+    "Snapshot",
     "StoreSample",
 ]

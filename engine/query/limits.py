@@ -31,3 +31,6 @@ READER_THREADS = 4
 SWITCH_INTERVAL_SECONDS = 0.0005
 # Time within which requests under way may end when the service stops.
 SHUTDOWN_SECONDS = 3
+# Partitions of snapshots that stay open between two questions, each with files and a share of the block cache.
+SNAPSHOT_STORES_OPEN_MAX = 8
+SNAPSHOT_IDLE_SECONDS = 60.0

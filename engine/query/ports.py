@@ -31,7 +31,34 @@ class Scan:
     prefix: bytes | None = None
 
 
-class StoreHandle(Protocol):
+class Readable(Protocol):
+    """One partition of a store, live or as a snapshot, as far as a read of a page needs it."""
+
+    @property
+    def spec(self) -> StoreSpec:
+        """The store's description."""
+
+    @property
+    def partition(self) -> int:
+        """The partition; 0 for a global store."""
+
+    @property
+    def role(self) -> str:
+        """`active`, `standby`, `global` or `snapshot`."""
+
+    @property
+    def position(self) -> int | None:
+        """The next changelog offset to apply."""
+
+    @property
+    def lag(self) -> int | None:
+        """Records behind the changelog's end; None when unknown, and for a snapshot."""
+
+    def committed(self) -> Any:
+        """The view of its committed rows."""
+
+
+class StoreHandle(Readable, Protocol):
     """One partition of a store at this instance, with the facts that decide whether it may be read.
 
     Attributes are the newest values that the loop published; `position` is the changelog offset that the committed

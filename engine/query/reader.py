@@ -11,7 +11,7 @@ from engine.query.cursor import Cursor
 from engine.query.encoding import Codec
 from engine.query.limits import PAGE_BYTES_MAX
 from engine.query.params import Question
-from engine.query.ports import Scan, StoreHandle
+from engine.query.ports import Readable, Scan
 from engine.query.views import view_of
 from engine.stores.contract import CommittedRow
 
@@ -30,7 +30,7 @@ class Part:
         return sum(entry["size"] or 0 for entry in self.entries)
 
 
-def source(instance: str, handle: StoreHandle) -> dict[str, Any]:
+def source(instance: str, handle: Readable) -> dict[str, Any]:
     """Say who answers: taken before the read, so that the content is at least as new as the position says."""
     return {
         "instance": instance,
@@ -42,7 +42,7 @@ def source(instance: str, handle: StoreHandle) -> dict[str, Any]:
     }
 
 
-def page(instance: str, handle: StoreHandle, question: Question, limit: int, after: bytes | None) -> Part:
+def page(instance: str, handle: Readable, question: Question, limit: int, after: bytes | None) -> Part:
     """Read one partition's part of a page: at most `limit` entries behind `after`."""
     answered_by = source(instance, handle)
     view = view_of(handle.spec.kind, handle.committed())
@@ -69,7 +69,7 @@ def page(instance: str, handle: StoreHandle, question: Question, limit: int, aft
     return Part(entries, answered_by, last)
 
 
-def entry(row: CommittedRow, handle: StoreHandle, keys: Codec, values: Codec) -> dict[str, Any]:
+def entry(row: CommittedRow, handle: Readable, keys: Codec, values: Codec) -> dict[str, Any]:
     """One row as an answer shows it."""
     kind = handle.spec.kind
     bounds = {"start": row.start, "end": row.end}
@@ -87,7 +87,7 @@ def entry(row: CommittedRow, handle: StoreHandle, keys: Codec, values: Codec) ->
     return shown
 
 
-def lookups(instance: str, handle: StoreHandle, raw: list[bytes], keys: Codec, values: Codec) -> Part:
+def lookups(instance: str, handle: Readable, raw: list[bytes], keys: Codec, values: Codec) -> Part:
     """Read several keys of one partition, in their order; absent ones come as `found: false`."""
     answered_by = source(instance, handle)
     view = view_of(handle.spec.kind, handle.committed())

@@ -220,13 +220,13 @@ class LayeredStore:
         return f"{_FORMAT_VERSION} {self._layout()}".encode()
 
 
-def make_backend(spec: StoreSpec, directory: Path | None) -> Backend:
+def make_backend(spec: StoreSpec, directory: Path | None, *, read_only: bool = False) -> Backend:
     """The backend that a spec asks for; raises StoreError when RocksDB is asked for without a directory."""
     if spec.backend in ("memory", "lru"):
         return MemoryBackend()
     if directory is None:
         raise StoreError(f"store {spec.name}: a RocksDB store needs a directory")
-    return RocksBackend(directory, spec.rocksdb)
+    return RocksBackend(directory, spec.rocksdb, read_only=read_only)
 
 
 __all__ = ["DEFAULT", "LayeredStore", "make_backend"]

@@ -24,8 +24,10 @@ _KINDS: dict[str, Callable[..., Any]] = {
 }
 
 
-def open_store(spec: StoreSpec, directory: Path | None, context: StoreContext) -> Any:
+def open_store(spec: StoreSpec, directory: Path | None, context: StoreContext, *, read_only: bool = False) -> Any:
     """Open a store over `directory` (RocksDB; made if missing) or in memory; what was committed there is there again.
+
+    `read_only` is for directories that nobody writes any more: they are not locked, and only `committed()` is of use.
 
     Raises StateDirectoryLocked if another process holds it, TaskCorrupted if it can't be read or has another layout
     (rebuild it from its changelog), ConfigError for a spec that makes no sense.
@@ -39,7 +41,7 @@ def open_store(spec: StoreSpec, directory: Path | None, context: StoreContext) -
         return store
     if spec.backend == "lru" and spec.kind != "key-value":
         raise ConfigError(f"store {spec.name}: an LRU map is a key-value store, not a {spec.kind} store")
-    backend = make_backend(spec, directory)
+    backend = make_backend(spec, directory, read_only=read_only)
     try:
         kind = LruStore if spec.backend == "lru" else _KINDS[spec.kind]
         return kind(spec, backend, context)

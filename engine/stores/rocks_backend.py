@@ -15,7 +15,7 @@ from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
-from rocksdict import Rdict, ReadOptions, WriteBatch, WriteOptions
+from rocksdict import AccessType, Rdict, ReadOptions, WriteBatch, WriteOptions
 
 from engine.errors import StateDirectoryLocked, StatehouseError, StoreError, TaskCorrupted
 from engine.stores.backend import DEFAULT, EVERYTHING, Columns, Range, Write
@@ -34,11 +34,14 @@ Row = tuple[bytes, bytes]
 
 
 class RocksBackend:
-    """`engine.stores.backend.Backend` on disk. `directory` is the generation's own; it is made if missing."""
+    """`engine.stores.backend.Backend` on disk. `directory` is the generation's own; it is made if missing.
+
+    Opened `read_only` it takes no lock, so that several processes may read one directory that nobody writes any more.
+    """
 
     persistent = True
 
-    def __init__(self, directory: Path, overrides: dict[str, Any]) -> None:
+    def __init__(self, directory: Path, overrides: dict[str, Any], *, read_only: bool = False) -> None:
         self.directory = directory
         self._overrides = overrides
         # Held by readers of other threads and by whoever drops a family or closes: a page never meets a freed handle.
@@ -47,13 +50,15 @@ class RocksBackend:
         # rocksdict's stub calls it a method; it is a property.
         self._writing = WriteOptions()
         self._writing.disable_wal = True  # type: ignore[method-assign, assignment]
-        directory.mkdir(parents=True, exist_ok=True)
+        if not read_only:
+            directory.mkdir(parents=True, exist_ok=True)
+        access = AccessType.read_only() if read_only else AccessType.read_write()
         made = make_options(overrides)
         with self._named_errors("opened"):
             existing = Rdict.list_cf(str(directory)) if (directory / "CURRENT").exists() else []
             names = {DEFAULT, _META, *existing}
             families = {name: make_options(overrides) for name in names}
-            self._db: Rdict | None = Rdict(str(directory), made, column_families=families)
+            self._db: Rdict | None = Rdict(str(directory), made, column_families=families, access_type=access)
         self._spaces: dict[str, Rdict] = {name: self._db.get_column_family(name) for name in names if name != DEFAULT}
         self._spaces[DEFAULT] = self._db
         self._handles = {name: self._db.get_column_family_handle(name) for name in names}

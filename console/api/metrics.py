@@ -9,6 +9,7 @@ from django.http import HttpResponse
 from console.observe import recorded
 from console.observe.board import reader
 from console.observe.store_shapes import percent, primary
+from console.observe.tables import time_lag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +77,7 @@ def _inputs(state: State) -> Iterator[Sample]:
             for each in copy.inputs:
                 labels = {"application": state.id, "topic": each.topic, "partition": str(each.partition)}
                 yield "statehouse_input_lag_records", labels, each.lag
-                yield "statehouse_input_lag_ms", labels, each.lag_ms
+                yield "statehouse_input_lag_ms", labels, time_lag(state, each)
 
 
 def _stores(state: State) -> Iterator[Sample]:

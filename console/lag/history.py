@@ -10,11 +10,16 @@ from console.models import LagSample
 from engine.control.status import StoreStatus, TaskStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
+    from console.lag.behind import Behind
+    from console.lag.windows import Place
     from engine.control.status import StatusRecord
 
 _ROWS_A_QUERY = 400_000
+_LOOKS_MAX = 200_000
+# An end offset, and when it was first and last seen (ms).
+Look = tuple[int, int, int]
 
 
 class Row(NamedTuple):
@@ -31,8 +36,16 @@ class Row(NamedTuple):
     lag_ms: int | None
 
 
-def rows_of(records: Iterable[StatusRecord], at_ms: int) -> list[Row]:
-    """Return the rows of one sampling: all get the same time, so that a chart's series share their axis."""
+def rows_of(records: Iterable[StatusRecord], at_ms: int, behind: Callable[[Place], Behind]) -> list[Row]:
+    """Return the rows of one sampling: all get the same time, so that a chart's series share their axis.
+
+    ``behind`` tells how far behind in time a place is; a mere lower bound is not drawn as a measure.
+    """
+
+    def ms(kind: str, name: str, partition: int) -> int | None:
+        found = behind((kind, name, partition))
+        return None if found.how == "at-least" else found.ms
+
     rows = []
     for record in records:
         if isinstance(record, TaskStatus) and record.role == "active":
@@ -46,14 +59,36 @@ def rows_of(records: Iterable[StatusRecord], at_ms: int) -> list[Row]:
                     each.position,
                     each.end,
                     each.lag,
-                    each.lag_ms,
+                    ms(LagSample.INPUT, each.topic, each.partition),
                 )
                 for each in record.inputs
             ]
         elif isinstance(record, StoreStatus) and record.role == "active":
             place = (record.application, LagSample.STORE, record.store, record.partition)
-            rows.append(Row(*place, at_ms, record.position, record.end, record.lag, None))
+            rows.append(Row(*place, at_ms, record.position, record.end, record.lag, ms(*place[1:])))
     return rows
+
+
+def looks(now_ms: int) -> dict[str, dict[Place, list[Look]]]:
+    """Return, by application and place, when recent end offsets were first and last seen, oldest first.
+
+    From the time that samples keep all detail, and from a bounded number of them: it is read once, when observation begins.
+    """
+    since = datetime.fromtimestamp((now_ms - limits.LAG_FULL_MS) / 1000, UTC)
+    newest = (
+        LagSample.objects.filter(at__gte=since, end__isnull=False)
+        .order_by("-at")
+        .values_list("application_id", "kind", "name", "partition", "end", "at")[:_LOOKS_MAX]
+    )
+    found: dict[str, dict[Place, list[Look]]] = {}
+    for application, kind, name, partition, end, at in reversed(newest):
+        kept = found.setdefault(application, {}).setdefault((kind, name, partition), [])
+        at_ms = int(at.timestamp() * 1000)
+        if kept and kept[-1][0] == end:
+            kept[-1] = (end, kept[-1][1], at_ms)
+        elif end is not None:
+            kept.append((end, at_ms, at_ms))
+    return found
 
 
 def store(rows: list[Row]) -> None:
@@ -77,14 +112,24 @@ def store(rows: list[Row]) -> None:
     )
 
 
-def read(application: str, kind: str, name: str, since_ms: int, until_ms: int, points: int) -> dict[str, Any]:
+def read(
+    application: str,
+    kind: str,
+    name: str,
+    since_ms: int,
+    until_ms: int,
+    points: int,
+    partitions: Sequence[int] | None = None,
+) -> dict[str, Any]:
     """Return ``{"at": […], "series": [{"partition", "lag", "lag_ms", "position", "end"}]}`` with at most ``points`` times.
 
     Times between are left out, never averaged: a peak that is drawn was measured. A partition without a sample at a time
-    has None there.
+    has None there. ``partitions``: only these (a chart of ten thousand lines is no chart).
     """
     since, until = datetime.fromtimestamp(since_ms / 1000, UTC), datetime.fromtimestamp(until_ms / 1000, UTC)
     wanted = LagSample.objects.filter(application_id=application, kind=kind, name=name, at__gte=since, at__lte=until)
+    if partitions is not None:
+        wanted = wanted.filter(partition__in=list(partitions))
     times = sorted(wanted.values_list("at", flat=True).distinct())
     step = max(-(-len(times) // max(points, 1)), 1)
     # The newest time is always among those kept.

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from console.lag import verdicts
+from console.lag import behind, verdicts
+from console.lag.behind import Behind, Ends
 from console.lag.verdicts import Sample
 from engine.control.status import InstanceStatus, StoreStatus, TaskStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from engine.control.status import StatusRecord
 
@@ -32,8 +33,11 @@ class Windows:
         self._owners: dict[Place, str] = {}
         self._busy: set[str] = set()
         self._bounds: dict[Place, tuple[int | None, int | None]] = {}
+        self._ends: dict[Place, Ends] = {}
+        # Recorded looks at ends, for places that have not been reported in this run yet.
+        self._recorded: dict[Place, Sequence[tuple[int, int, int]]] = {}
 
-    def sample(self, records: Iterable[StatusRecord]) -> None:
+    def sample(self, records: Iterable[StatusRecord], now_ms: int) -> None:
         """Take one sample of each active task's inputs and each active store, where it was measured anew."""
         self._busy = set()
         for record in records:
@@ -45,23 +49,45 @@ class Windows:
                     place = ("input", each.topic, each.partition)
                     self._owners[place] = record.instance
                     self._bounds[place] = (each.committed, each.begin)
-                    self._add(place, Sample(record.at, each.position, each.end, each.lag))
+                    self._add(place, Sample(record.at, each.position, each.end, each.lag), now_ms)
             elif isinstance(record, StoreStatus) and record.role == "active":
                 self._add(
                     ("store", record.store, record.partition),
                     Sample(record.at, record.position, record.end, record.lag),
+                    now_ms,
                 )
+
+    def remember(self, looks: Mapping[Place, Sequence[tuple[int, int, int]]]) -> None:
+        """Take what was recorded before this run: for each place (end, first seen, last seen), oldest first."""
+        for place, each in looks.items():
+            known = self._ends.get(place)
+            if known is None:
+                self._recorded[place] = each
+            else:
+                known.older(each)
+
+    def behind(self, place: Place, now_ms: int) -> Behind:
+        """Return how far behind in time a place is."""
+        window, ends = self._windows.get(place), self._ends.get(place)
+        if not window or ends is None or window[-1].lag is None or window[-1].position is None:
+            return behind.UNKNOWN
+        if window[-1].lag == 0:
+            return behind.CAUGHT_UP
+        begin = self._bounds.get(place, (None, None))[1]
+        # What lies before the beginning was deleted: the oldest record that can still be read is the one that waits.
+        return ends.behind(max(window[-1].position, begin or 0), now_ms)
 
     def judge(self, now_ms: int, gone: set[Place] | None = None) -> dict[str, Any]:
         """Return the application's document: ``{"at", "rows", "caught_up"}``.
 
-        Rows are ``[kind, name, partition, status, reason, lag_per_second, eta]``; what is simply caught up (most, as a
+        Rows are ``[kind, name, partition, status, reason, lag_per_second, eta, lag_ms, how]``; what is simply caught up (most, as a
         rule) is only named: ``[[kind, name, [partitions]]]``.
         """
         for place in [place for place, window in self._windows.items() if now_ms - window[-1].at > _FORGET_MS]:
             del self._windows[place]
             self._bounds.pop(place, None)
             self._owners.pop(place, None)
+            self._ends.pop(place, None)
         rows = []
         caught_up: dict[tuple[str, str], list[int]] = {}
         for place, window in sorted(self._windows.items()):
@@ -77,14 +103,14 @@ class Windows:
                 caught_up.setdefault(place[:2], []).append(place[2])
                 continue
             rate = None if finding.lag_per_second is None else round(finding.lag_per_second, 1)
-            rows.append([*place, finding.status, finding.reason, rate, finding.eta])
+            rows.append([*place, finding.status, finding.reason, rate, finding.eta, *self.behind(place, now_ms)])
         return {
             "at": now_ms,
             "rows": rows,
             "caught_up": [[*name, partitions] for name, partitions in caught_up.items()],
         }
 
-    def _add(self, place: Place, sample: Sample) -> None:
+    def _add(self, place: Place, sample: Sample, now_ms: int) -> None:
         window = self._windows.setdefault(place, deque(maxlen=_SAMPLES_MAX))
         if window and sample.at <= window[-1].at:
             return
@@ -92,3 +118,15 @@ class Windows:
         if window and sample.end is not None and window[-1].end is not None and sample.end < window[-1].end:
             window.clear()
         window.append(sample)
+        if sample.end is None:
+            return
+        ends = self._ends.get(place)
+        if ends is None:
+            ends = self._ends[place] = Ends()
+            ends.older(self._recorded.pop(place, ()))
+        # On this machine's clock, so that skewed clocks of engine hosts do no harm.
+        ends.note(sample.end, now_ms)
+        # Of a partition that keeps up one or two looks are enough: ten thousand of them must fit into memory.
+        floor = self._bounds.get(place, (None, None))[0]
+        if sample.position is not None:
+            ends.passed(sample.position if floor is None else min(sample.position, floor))

@@ -160,7 +160,7 @@ class LagSample(models.Model):
         """Read as a window of time of one application."""
 
         indexes: ClassVar = [
-            models.Index(fields=["application", "kind", "name", "at"], name="lag_by_name"),
+            models.Index(fields=["application", "kind", "name", "partition", "at"], name="lag_by_place"),
             models.Index(fields=["at"], name="lag_by_age"),
         ]
 

@@ -21,8 +21,9 @@ from engine.control import status
 _REFRESH_MS = 100
 _CHUNK = 1_000
 
-_CAUGHT_UP = ("OK", "Caught up.", 0.0, 0.0)
-LagRow = tuple[str, str, float | None, float | str | None]
+LagRow = tuple[str, str, float | None, float | str | None, int | None, str | None]
+_CAUGHT_UP: LagRow = ("OK", "Caught up.", 0.0, 0.0, 0, "caught-up")
+NOT_JUDGED: LagRow = ("UNKNOWN", "The lag is not known yet.", None, None, None, None)
 
 
 @dataclass(slots=True)
@@ -37,7 +38,7 @@ class State:
     topology: status.TopologyStatus | None = None
     unreachable: dict[str, dict[str, Any]] = field(default_factory=dict)
     owners: dict[str, str] = field(default_factory=dict)
-    # (kind, name, partition) -> (status, reason, lag_per_second, eta)
+    # (kind, name, partition) -> (status, reason, lag_per_second, eta, lag_ms, how that is known)
     lag: dict[tuple[str, str, int], LagRow] = field(default_factory=dict)
     rates: list[list[float]] = field(default_factory=list)
 
@@ -153,8 +154,9 @@ def _state(
         document = json.loads(lag)
         for kind, topic, partitions in document["caught_up"]:
             state.lag |= {(kind, topic, partition): _CAUGHT_UP for partition in partitions}
-        for kind, topic, partition, verdict, reason, rate, eta in document["rows"]:
-            state.lag[(kind, topic, partition)] = (verdict, reason, rate, eta)
+        for kind, topic, partition, *row in document["rows"]:
+            # An observer of the former version wrote neither the time lag nor how it was got.
+            state.lag[(kind, topic, partition)] = (*row, *NOT_JUDGED[len(row) :])
     state.rates = [json.loads(each) for each in reversed(rates)]
     return state
 

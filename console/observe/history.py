@@ -22,6 +22,7 @@ from engine.control import status
 
 if TYPE_CHECKING:
     from console.lag.history import Row
+    from console.lag.windows import Place
     from console.observe.latest import Ending
 
 logger = logging.getLogger(__name__)
@@ -57,6 +58,8 @@ class History:
         self._thread = threading.Thread(target=self._run, name="history", daemon=True)
         self._writer = lives.Writer()
         self._reconcile: set[str] | None = None
+        self._looks: dict[str, dict[Place, list[lag_history.Look]]] = {}
+        self._is_remembered = False
         self.problem: str | None = None
         self.lost_total = 0
 
@@ -100,12 +103,21 @@ class History:
         with self._lock:
             self._reconcile = alive
 
+    def looks(self, application: str) -> dict[Place, list[lag_history.Look]]:
+        """Return, once, what the database knew of the application's end offsets when this run began."""
+        with self._lock:
+            return self._looks.pop(application, {})
+
     def write(self) -> None:
         """Write what waits, once. Raises ``DatabaseError`` and keeps the notes."""
         with self._lock:
             notes, self._notes = self._notes, Notes()
             alive, self._reconcile = self._reconcile, None
         try:
+            if not self._is_remembered:
+                found = lag_history.looks(time.time_ns() // 1_000_000)
+                with self._lock:
+                    self._looks, self._is_remembered = found, True
             if notes:
                 self._writer.write(notes.records, notes.ended, list(notes.events))
                 notes.records, notes.ended, notes.events = {}, [], deque(maxlen=_EVENTS_MAX)

@@ -183,7 +183,8 @@ class Observer:
         if self._every("verdicts", limits.VERDICT_INTERVAL_MS, now_ms):
             for application, entries in self.latest.apps.items():
                 windows = self._windows.setdefault(application, Windows())
-                windows.sample(entry.record for entry in entries.values())
+                windows.remember(self.history.looks(application))
+                windows.sample((entry.record for entry in entries.values()), now_ms)
                 document = windows.judge(now_ms, self._gone(application))
                 self._documents.setdefault(application, {})[keys.lag(application)] = json.dumps(document)
         rows_last = self._due.get("rows", 0)
@@ -193,8 +194,11 @@ class Observer:
             for application, entries in self.latest.apps.items():
                 silent = self.lateness.unreachable(application)
                 # The last word of an instance that is gone is not a measure of now.
+                windows = self._windows.setdefault(application, Windows())
                 rows += lag_history.rows_of(
-                    (entry.record for entry in entries.values() if entry.record.instance not in silent), now_ms
+                    (entry.record for entry in entries.values() if entry.record.instance not in silent),
+                    now_ms,
+                    lambda place, windows=windows: windows.behind(place, now_ms),  # type: ignore[misc]
                 )
             self._due["rows"] = len(rows)
             self.history.sample(rows)

@@ -17,6 +17,8 @@ from console.observe.board import State, reader
 from console.observe.store_shapes import rows, table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from console.observe.board import Board
     from engine.control.status import InstanceStatus
 
@@ -169,9 +171,17 @@ def lag(app: str) -> Snapshot | None:
     )
 
 
-def lag_history(app: str, kind: str, name: str, since_ms: int, until_ms: int, points: int = 300) -> Snapshot:
+def lag_history(
+    app: str,
+    kind: str,
+    name: str,
+    since_ms: int,
+    until_ms: int,
+    points: int = 300,
+    partitions: Sequence[int] | None = None,
+) -> Snapshot:
     """Return the recorded lag of a topic (``kind="input"``) or store (``"store"``) as columns for a chart."""
-    return history.read(app, kind, name, since_ms, until_ms, points)
+    return history.read(app, kind, name, since_ms, until_ms, points, partitions)
 
 
 def jobs(app: str | None = None) -> Snapshot:
@@ -244,12 +254,15 @@ def _lag_total(state: State) -> dict[str, Any]:
     ]
     findings = [row for (kind, _, _), row in state.lag.items() if kind == "input"]
     known_rates = [row[2] for row in findings if row[2] is not None]
-    times = [each.lag_ms for each in inputs if each.lag_ms is not None]
+    times = [(row[4], row[5]) for row in findings if row[4] is not None]
+    longest = max(times, default=(None, None))
     return {
         "total": store_shapes.total(each.lag for each in inputs),
         "rate_per_second": round(sum(known_rates), 1) if known_rates else None,
         "eta": verdicts.slowest(row[3] for row in findings),  # type: ignore[misc]
-        "lag_ms": max(times) if times else None,
+        # One unknown part may be longer than the longest known one.
+        "lag_ms": longest[0] if len(times) == len(findings) else None,
+        "lag_ms_how": longest[1] if len(times) == len(findings) else None,
     }
 
 

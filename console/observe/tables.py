@@ -6,11 +6,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from console.observe import store_shapes
+from console.observe.board import NOT_JUDGED
 from console.observe.store_shapes import rows, table
 
 if TYPE_CHECKING:
     from console.observe.board import State
-    from engine.control.status import StoreStatus
+    from engine.control.status import Input, StoreStatus
 
 
 def known_tasks(state: State) -> list[str]:
@@ -53,7 +54,7 @@ def _task(state: State, task: str, gone: str) -> list[Any]:
     owner = store_shapes.owner(copies, state.unreachable)
     last = owner or max((copy for copy in copies if copy.role != "standby"), key=lambda copy: copy.at, default=None)
     sub, _, partition = task.partition("_")
-    times = [each.lag_ms for each in last.inputs if each.lag_ms is not None] if last else []
+    times = [behind for each in last.inputs if (behind := time_lag(state, each)) is not None] if last else []
     rates = [each.rate_per_second for each in owner.inputs if each.rate_per_second is not None] if owner else []
     return [
         task,
@@ -69,6 +70,11 @@ def _task(state: State, task: str, gone: str) -> list[Any]:
         last.stream_time if last else None,
         [[copy.instance, copy.state] for copy in copies if copy.role == "standby"],
     ]
+
+
+def time_lag(state: State, each: Input) -> int | None:
+    """Return how far behind in time an input partition is, as the observer measured it."""
+    return state.lag.get(("input", each.topic, each.partition), NOT_JUDGED)[4]
 
 
 def positions(state: State, store: str) -> dict[str, list[Any]]:
@@ -104,7 +110,7 @@ def positions(state: State, store: str) -> dict[str, list[Any]]:
     found = []
     for partition, copies in sorted(store_shapes.all_partitions(state, store).items()):
         serving = store_shapes.primary(copies, state.unreachable)
-        finding = state.lag.get(("store", store, partition), ("UNKNOWN", "The lag is not known yet.", None, None))
+        finding = state.lag.get(("store", store, partition), NOT_JUDGED)
         if serving is None:
             # A row for what is on its way: rows never vanish.
             task = f"{sub}_{partition}" if sub is not None else None
@@ -191,6 +197,7 @@ def input_lag(state: State) -> dict[str, list[Any]]:
         "end",
         "lag",
         "lag_ms",
+        "lag_ms_how",
         "rate_per_second",
         "lag_per_second",
         "eta",
@@ -202,8 +209,8 @@ def input_lag(state: State) -> dict[str, list[Any]]:
         active = [copy for copy in copies if copy.role == "active"]
         copy = store_shapes.owner(active, state.unreachable) or max(active, key=lambda each: each.at, default=None)
         for each in copy.inputs if copy else ():
-            verdict, reason, rate, eta = state.lag.get(
-                ("input", each.topic, each.partition), ("UNKNOWN", "The lag is not known yet.", None, None)
+            verdict, reason, rate, eta, behind_ms, how = state.lag.get(
+                ("input", each.topic, each.partition), NOT_JUDGED
             )
             measured = [
                 each.position,
@@ -211,7 +218,8 @@ def input_lag(state: State) -> dict[str, list[Any]]:
                 each.begin,
                 each.end,
                 each.lag,
-                each.lag_ms,
+                behind_ms,
+                how,
                 each.rate_per_second,
             ]
             found.append([each.topic, each.partition, copy.task, copy.instance, *measured, rate, eta, verdict, reason])  # type: ignore[union-attr]
@@ -229,6 +237,8 @@ def store_lag(state: State) -> dict[str, list[Any]]:
         "position",
         "end",
         "lag",
+        "lag_ms",
+        "lag_ms_how",
         "lag_per_second",
         "eta",
         "verdict",
@@ -239,8 +249,8 @@ def store_lag(state: State) -> dict[str, list[Any]]:
         for partition, copies in sorted(state.stores[name].items()):
             serving = store_shapes.primary(copies, state.unreachable)
             for copy in sorted(copies, key=lambda each: (each is not serving, each.instance)):
-                unknown = ("UNKNOWN", "", None, None)
-                verdict, reason, rate, eta = (
+                unknown = ("UNKNOWN", "", None, None, None, None)
+                verdict, reason, rate, eta, behind_ms, how = (
                     state.lag.get(("store", name, partition), unknown) if copy is serving else unknown
                 )
                 found.append(
@@ -253,6 +263,8 @@ def store_lag(state: State) -> dict[str, list[Any]]:
                         copy.position,
                         copy.end,
                         copy.lag,
+                        behind_ms,
+                        how,
                         rate,
                         eta,
                         verdict,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from django import template
 from django.utils.html import format_html
 
+from console.lag.behind import WORDS as HOW_WORDS
 from console.pages import hues
 
 if TYPE_CHECKING:
@@ -67,6 +68,15 @@ def span(value: float | None) -> SafeString | str:
     if value is None:
         return UNKNOWN
     return duration_words(value)
+
+
+@register.simple_tag
+def behind(ms: float | None, how: str | None) -> SafeString | str:
+    """Draw how far behind in time something is; how that was got shows on hover, a lower bound says that it is one."""
+    if ms is None:
+        return UNKNOWN
+    words = f"{'≥ ' if how == 'at-least' else ''}{duration_words(ms)}"
+    return format_html('<span class="nowrap" title="{}">{}</span>', HOW_WORDS.get(how or "", ""), words)
 
 
 @register.filter

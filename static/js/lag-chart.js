@@ -7,12 +7,13 @@ const LINES_MAX = 40;
 // Neighbours in this order are the easiest to tell apart.
 const HUES = [6, 4, 0, 2, 3, 5, 7, 1];
 
-/** @typedef {{at: number[], series: {partition: number, lag: (number | null)[]}[]}} Samples */
+/** @typedef {{at: number[], series: {partition: number, lag: (number | null)[], lag_ms: (number | null)[]}[]}} Samples */
 
 /** @param {HTMLElement} figure */
 function chartOf(figure) {
   const body = /** @type {HTMLElement} */ (figure.querySelector(".chart-body"));
   const note = /** @type {HTMLElement} */ (figure.querySelector(".chart-note"));
+  const inTime = figure.dataset.unit === "time";
   /** @type {any} */
   let plot = null;
   let shape = "";
@@ -27,18 +28,20 @@ function chartOf(figure) {
       return;
     }
     const shown = samples.series.slice(0, LINES_MAX);
-    const data = [samples.at.map((at) => at / 1000), ...shown.map((line) => line.lag)];
+    const values = shown.map((line) => (inTime ? line.lag_ms : line.lag));
+    const data = [samples.at.map((at) => at / 1000), ...values];
     const wanted = `${document.documentElement.dataset.theme} ${shown.map((line) => line.partition)}`;
     if (!plot || shape !== wanted) {
       plot?.destroy();
-      plot = make(body, shown, data);
+      plot = make(body, shown, data, inTime ? duration : records);
       shape = wanted;
     } else {
       plot.setData(data);
     }
-    const known = shown.flatMap((line) => line.lag).filter((value) => value !== null);
+    const known = values.flat().filter((value) => value !== null);
     const calm = known.length > 0 && known.every((value) => value === 0);
-    const words = calm ? "Lag was 0 all the time shown." : samples.series.length > LINES_MAX ? `The first ${LINES_MAX} of ${samples.series.length} partitions.` : "";
+    const unknown = known.length ? "" : "How long records waited was not known at any time shown.";
+    const words = calm ? "Lag was 0 all the time shown." : unknown ? unknown : samples.series.length > LINES_MAX ? `The first ${LINES_MAX} of ${samples.series.length} partitions.` : "";
     if (note.textContent !== words) note.textContent = words;
   }
 
@@ -68,12 +71,26 @@ function clock(_plot, splits, _axis, _space, step) {
   });
 }
 
+/** @param {number} value */
+function records(value) {
+  return value.toLocaleString("en-GB");
+}
+
+/** @param {number} ms */
+function duration(ms) {
+  for (const [unit, size] of /** @type {[string, number][]} */ ([["d", 86400000], ["h", 3600000], ["min", 60000], ["s", 1000]])) {
+    if (ms >= size) return `${(ms / size).toLocaleString("en-GB", { maximumFractionDigits: 1 })} ${unit}`;
+  }
+  return `${Math.round(ms)} ms`;
+}
+
 /**
  * @param {HTMLElement} body
  * @param {Samples["series"]} lines
  * @param {any[]} data
+ * @param {(value: number) => string} words
  */
-function make(body, lines, data) {
+function make(body, lines, data, words) {
   const style = getComputedStyle(document.documentElement);
   const token = (/** @type {string} */ name) => style.getPropertyValue(name).trim();
   const font = `11px ${token("--font")}`;
@@ -83,7 +100,7 @@ function make(body, lines, data) {
     height: HEIGHT,
     // A calm topic is a line at the bottom, not one in the middle of -100 … 100.
     scales: { y: { range: (/** @type {any} */ _plot, /** @type {number} */ _low, /** @type {number} */ high) => [0, Math.max(10, (high || 0) * 1.1)] } },
-    axes: [{ ...axis, space: 90, values: clock }, { ...axis, size: 64, values: (/** @type {any} */ _plot, /** @type {number[]} */ values) => values.map((value) => value.toLocaleString("en-GB")) }],
+    axes: [{ ...axis, space: 90, values: clock }, { ...axis, size: 64, values: (/** @type {any} */ _plot, /** @type {number[]} */ values) => values.map(words) }],
     series: [
       { label: "time (UTC)", value: (/** @type {any} */ _plot, /** @type {number | null} */ at) => (at ? new Date(at * 1000).toISOString().slice(0, 19).replace("T", " ") : "–") },
       ...lines.map((line, index) => ({
@@ -92,7 +109,7 @@ function make(body, lines, data) {
         width: 1.5,
         dash: index < 8 ? undefined : [6, 3],
         points: { show: false },
-        value: (/** @type {any} */ _plot, /** @type {number | null} */ value) => (value === null || value === undefined ? "–" : value.toLocaleString("en-GB")),
+        value: (/** @type {any} */ _plot, /** @type {number | null} */ value) => (value === null || value === undefined ? "–" : words(value)),
       })),
     ],
     legend: { show: lines.length <= 8 },

@@ -53,6 +53,7 @@ INPUT_COLUMNS = [
     "end",
     "lag",
     "lag_ms",
+    "lag_ms_how",
     "rate_per_second",
     "lag_per_second",
     "eta",
@@ -68,6 +69,8 @@ STORE_LAG_COLUMNS = [
     "position",
     "end",
     "lag",
+    "lag_ms",
+    "lag_ms_how",
     "lag_per_second",
     "eta",
     "verdict",
@@ -164,8 +167,8 @@ def rates(per_second: float) -> dict[str, Any]:
     return {"in_per_second": points[-1][1], "commit_ms_p99": 102.0, "busy_ratio": 0.41, "history": points}
 
 
-CALM = {"total": 0, "rate_per_second": 0.0, "eta": 0.0, "lag_ms": 0}
-BEHIND = {"total": 41_200, "rate_per_second": 380.0, "eta": "never", "lag_ms": 311_000}
+CALM = {"total": 0, "rate_per_second": 0.0, "eta": 0.0, "lag_ms": 0, "lag_ms_how": "caught-up"}
+BEHIND = {"total": 41_200, "rate_per_second": 380.0, "eta": "never", "lag_ms": 311_000, "lag_ms_how": "at-least"}
 
 
 def overview() -> dict[str, Any]:
@@ -326,6 +329,7 @@ def lag(app: str) -> dict[str, Any] | None:
                 84_000,
                 waiting,
                 waiting * 8,
+                "at-least" if behind and number == 3 else "measured" if behind else "caught-up",
                 30.0,
                 95.0 if behind else 0.0,
                 eta,
@@ -343,13 +347,16 @@ def lag(app: str) -> dict[str, Any] | None:
                 5_000,
                 5_000,
                 0,
+                0,
+                "caught-up",
                 0.0,
                 0.0,
                 "OK",
                 None,
             ]
         )
-    inputs[3][8:10] = [None, None] if behind else [0, 0]
+    if behind:
+        inputs[2][9:11] = [None, None]
     return framed(
         id=app, verdict=verdict("WARN" if behind else "OK", "falling behind: 41,200 records, +380/s, never at this rate" if behind else "lag is 0"), lag=BEHIND if behind else CALM,
         inputs={"columns": INPUT_COLUMNS, "rows": inputs}, stores={"columns": STORE_LAG_COLUMNS, "rows": kept},
@@ -358,7 +365,9 @@ def lag(app: str) -> dict[str, Any] | None:
     )  # fmt: skip
 
 
-def lag_history(app: str, kind: str, name: str, since_ms: int, until_ms: int, points: int = 300) -> dict[str, Any]:
+def lag_history(
+    app: str, kind: str, name: str, since_ms: int, until_ms: int, points: int = 300, partitions: list[int] | None = None
+) -> dict[str, Any]:
     del name
     at = list(range(since_ms, until_ms, max(1, (until_ms - since_ms) // points)))
     behind = app == "slow-lane" and kind == "input"
@@ -366,12 +375,13 @@ def lag_history(app: str, kind: str, name: str, since_ms: int, until_ms: int, po
         {
             "partition": number,
             "lag": [(2_000 + index * (30 + number) if behind else 0) for index in range(len(at))],
-            "lag_ms": [0] * len(at),
+            "lag_ms": [(7_000 + index * 40 * (1 + number) if behind else 0) for index in range(len(at))],
         }
         for number in range(4)
+        if partitions is None or number in partitions
     ]
     if behind:
-        series[2]["lag"][40:70] = [None] * 30
+        series[2]["lag"][40:70] = series[2]["lag_ms"][40:70] = [None] * 30
     return {"at": at, "series": series}
 
 

@@ -67,12 +67,25 @@ def test_empty_pages_say_what_would_appear_and_how(signed_in: Any, site: Site) -
 def test_lag_is_drawn_with_a_line_a_partition_and_calm_at_zero(signed_in: Any, site: Site) -> None:
     signed_in.goto(f"{site.url}/lag/slow-lane/")
     signed_in.wait_for_selector(".u-wrap canvas")
-    assert signed_in.locator(".u-legend tr").count() == 5
+    assert signed_in.locator("figure >> nth=0").locator(".u-legend tr").count() == 5
     assert "never, at this rate" in signed_in.inner_text("[data-live=lag-head]")
     signed_in.goto(f"{site.url}/lag/flights/")
     signed_in.wait_for_selector(".u-wrap canvas")
     assert "nothing is waiting" in signed_in.inner_text("[data-live=lag-head]")
-    assert signed_in.inner_text(".chart-note") == "Lag was 0 all the time shown."
+    assert signed_in.inner_text(".chart-note >> nth=0") == "Lag was 0 all the time shown."
+
+
+def test_lag_in_time_says_how_it_was_got_and_is_drawn_in_time(signed_in: Any, site: Site) -> None:
+    signed_in.goto(f"{site.url}/lag/slow-lane/?span=24h")
+    cells = signed_in.locator("[aria-labelledby=h-inputs] tbody tr").nth(3).locator("td.num >> nth=3")
+    assert cells.inner_text().startswith("≥ ")
+    assert "at least" in cells.locator("span").get_attribute("title")
+    unknown = signed_in.locator("[aria-labelledby=h-inputs] tbody tr").nth(2).locator("td.num >> nth=3")
+    assert unknown.inner_text() == "\N{EN DASH}"
+    signed_in.click(".segments a:has-text('time')")
+    signed_in.wait_for_selector(".u-wrap canvas")
+    assert "span=24h" in signed_in.url
+    assert "how long the next record has waited" in signed_in.inner_text("figure >> nth=0")
 
 
 def test_unknown_names_are_a_404_in_the_products_own_words(signed_in: Any, site: Site, complaints: list[str]) -> None:

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("console", "0002_roles")]
+    dependencies = [("console", "0004_snapshots_differences_schedules")]
 
     operations = [
         migrations.RemoveIndex(model_name="lagsample", name="lag_by_name"),

@@ -15,7 +15,7 @@ import httpx
 from engine.query import questions
 from engine.query.attempts import NO_RETRY, Attempts, Retry
 from engine.query.questions import Call
-from engine.query.results import Counted, Entry, Owner, Page, QueryError
+from engine.query.results import Counted, Entry, Largest, Owner, Page, QueryError
 
 __all__ = ["NO_RETRY", "AsyncQueryClient", "QueryClient", "Retry"]
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class QueryClient(Attempts):
         return self.send(questions.multi_get(store, keys, **options))
 
     def range(self, store: str, from_key: Any = None, to_key: Any = None, **options: Any) -> Page:
-        """A page of keys from `from_key` to `to_key`, both inclusive. Options: reverse, limit, cursor, partition."""
+        """A page of keys from `from_key` to `to_key`, both inclusive. Options: where, reverse, limit, cursor, partition."""
         return self.send(questions.between(store, from_key, to_key, **options))
 
     def prefix(self, store: str, prefix: str, **options: Any) -> Page:
@@ -90,6 +90,16 @@ class QueryClient(Attempts):
     def as_of(self, store: str, key: Any, timestamp_ms: int, **options: Any) -> Entry | None:
         """The version of `key` that was valid at `timestamp_ms`, or None."""
         return self.send(questions.as_of(store, key, timestamp_ms, **options))
+
+    def versions(
+        self, store: str, key: Any, from_ms: int | None = None, to_ms: int | None = None, **options: Any
+    ) -> Page:
+        """A page of the versions of `key` that were valid at some time from `from_ms` to `to_ms`, newest first."""
+        return self.send(questions.versions(store, key, from_ms, to_ms, **options))
+
+    def largest(self, store: str, **options: Any) -> Largest:
+        """The largest entries, as far as a bounded look goes. Options: limit, partition, max_lag."""
+        return self.send(questions.largest(store, **options))
 
     def count(self, store: str, **options: Any) -> Counted:
         """About how many keys."""
@@ -203,6 +213,16 @@ class AsyncQueryClient(Attempts):
     async def as_of(self, store: str, key: Any, timestamp_ms: int, **options: Any) -> Entry | None:
         """See QueryClient."""
         return await self.send(questions.as_of(store, key, timestamp_ms, **options))
+
+    async def versions(
+        self, store: str, key: Any, from_ms: int | None = None, to_ms: int | None = None, **options: Any
+    ) -> Page:
+        """See QueryClient."""
+        return await self.send(questions.versions(store, key, from_ms, to_ms, **options))
+
+    async def largest(self, store: str, **options: Any) -> Largest:
+        """See QueryClient."""
+        return await self.send(questions.largest(store, **options))
 
     async def count(self, store: str, **options: Any) -> Counted:
         """See QueryClient."""

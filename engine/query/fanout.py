@@ -5,6 +5,7 @@ partition is asked first and more at a time only while the page is not full, sin
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ from engine.query import cursor as cursors
 from engine.query import reader
 from engine.query.cursor import Cursor
 from engine.query.forwarding import Forwarder
-from engine.query.limits import FAN_OUT_MAX, PAGE_BYTES_MAX
+from engine.query.limits import FAN_OUT_MAX, FILTER_ROWS_MAX, FILTER_SECONDS_MAX, PAGE_BYTES_MAX
 from engine.query.metadata import Member
 from engine.query.params import Question
 from engine.query.ports import Instance, StoreHandle
@@ -40,7 +41,8 @@ class Pages:
         sources: list[dict[str, Any]] = []
         refusals: list[Refusal] = []
         next_cursor: Cursor | None = None
-        size, width, done = 0, 1, 0
+        size, width, done, scanned = 0, 1, 0, 0
+        until = time.monotonic() + FILTER_SECONDS_MAX
         while done < len(partitions) and next_cursor is None:
             group = partitions[done : done + width]
             room = question.limit - len(entries)
@@ -51,7 +53,8 @@ class Pages:
                 parts = await asyncio.gather(*(self._part(question, each, room) for each in group))
             for partition, part in zip(group, parts, strict=True):
                 room = question.limit - len(entries)
-                if room <= 0 or size >= PAGE_BYTES_MAX:
+                looked_enough = scanned >= FILTER_ROWS_MAX or time.monotonic() > until
+                if room <= 0 or size >= PAGE_BYTES_MAX or (question.where is not None and done and looked_enough):
                     next_cursor = Cursor(partition, None)
                     break
                 if isinstance(part, Refusal):
@@ -68,16 +71,19 @@ class Pages:
                     part = refilled  # noqa: PLW2901
                 entries += part.entries
                 size += part.size
+                scanned += part.scanned
                 sources.append(part.source)
                 done += 1
                 if part.cursor is not None:
                     next_cursor = part.cursor
                     break
-            width = min(width * 2, FAN_OUT_MAX)
+            # A filter looks at many rows to find few: one partition at a time keeps what it looks at within its bound.
+            width = 1 if question.where is not None else min(width * 2, FAN_OUT_MAX)
         if refusals and len(refusals) == len(sources):
             raise _all_refused(refusals, sources)
         written = cursors.write(next_cursor, question.digest) if next_cursor is not None else None
-        return {"entries": entries, "cursor": written, "sources": sources}
+        answer = {"entries": entries, "cursor": written, "sources": sources}
+        return answer if question.where is None else {**answer, "scanned": scanned}
 
     def _partitions(self, question: Question) -> list[int]:
         """The partitions left to ask, in the order of the answer."""
@@ -129,7 +135,7 @@ def part_of(answer: dict[str, Any], question: Question | None = None) -> Part:
         raise Refusal("internal", "the owner's answer is not a page: run the same version on all instances")
     text = answer.get("cursor")
     cursor = cursors.read(text, question.digest) if text is not None and question is not None else None
-    return Part(entries, sources[0], cursor)
+    return Part(entries, sources[0], cursor, int(answer.get("scanned") or 0))
 
 
 def refused_source(partition: int, refusal: Refusal) -> dict[str, Any]:

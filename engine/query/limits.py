@@ -5,6 +5,18 @@ PAGE_ENTRIES_DEFAULT = 100
 PAGE_ENTRIES_MAX = 1_000
 # Raw bytes of a page: 1,000 entries of a megabyte each would be a gigabyte. A page holds at least one entry.
 PAGE_BYTES_MAX = 4 * 1024 * 1024
+# What a page with where= looks at before it hands on a cursor, however little it found: decoding and testing a row
+# costs some microseconds of the interpreter that the loop works in.
+FILTER_ROWS_MAX = 10_000
+FILTER_SECONDS_MAX = 0.5
+# Rows fetched at a time while filtering.
+FILTER_CHUNK_ROWS = 500
+# What a question for the largest entries looks at, in all partitions together and in each; rows are not decoded.
+LARGEST_ROWS_MAX = 400_000
+LARGEST_PARTITION_ROWS_MIN = 1_000
+LARGEST_SECONDS_MAX = 1.0
+LARGEST_ENTRIES_DEFAULT = 20
+LARGEST_ENTRIES_MAX = 100
 # Keys of one multi-get: the same bound as a page.
 MULTI_GET_KEYS_MAX = 1_000
 # A request's body: 1,000 keys of 1 KiB.

@@ -9,20 +9,26 @@ from dataclasses import dataclass
 from engine.query import cursor as cursors
 from engine.query.cursor import Cursor
 from engine.query.encoding import Codec, codec
+from engine.query.expression import Test, compiled
 from engine.query.limits import PAGE_ENTRIES_DEFAULT, PAGE_ENTRIES_MAX
 from engine.query.refusal import bad_request
 from engine.topology.stores import StoreSpec
 
 _INT64_MAX = 2**63 - 1
-_TEXTS = ("key", "prefix", "from", "to", "cursor", "key_format", "value_format")
-_NUMBERS = ("window_from", "window_to", "session_from", "session_to", "as_of", "limit", "partition", "max_lag")
+_TEXTS = ("key", "prefix", "from", "to", "where", "cursor", "key_format", "value_format")
+_TIMES = ("window_from", "window_to", "session_from", "session_to", "as_of", "valid_from", "valid_to")
+_NUMBERS = (*_TIMES, "limit", "partition", "max_lag")
 _FLAGS = ("reverse", "local")
 NAMES = frozenset((*_TEXTS, *_NUMBERS, *_FLAGS))
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One checked request for entries. `exact` is the key of a point read; `lower` and `upper` are inclusive."""
+    """One checked request for entries. `exact` is the key of a point read; `lower` and `upper` are inclusive.
+
+    `versions`: every version of the key that was valid at some time from `time_from` to `time_to`. `where` lets only
+    entries through that it holds for.
+    """
 
     store: str
     spec: StoreSpec
@@ -35,6 +41,8 @@ class Question:
     time_from: int | None
     time_to: int | None
     as_of: int | None
+    versions: bool
+    where: Test | None
     reverse: bool
     limit: int
     cursor: Cursor | None
@@ -47,7 +55,7 @@ class Question:
     @property
     def is_point(self) -> bool:
         """Whether at most one entry can answer: a key of a store without windows."""
-        return self.exact is not None and self.spec.kind in {"key-value", "versioned"}
+        return self.exact is not None and self.spec.kind in {"key-value", "versioned"} and not self.versions
 
     def forwarded(self, partition: int, limit: int, cursor: Cursor | None) -> dict[str, str]:
         """The query parameters with which an owner is asked for its part of the page."""
@@ -93,8 +101,14 @@ def parse(spec: StoreSpec, pairs: list[tuple[str, str]]) -> Question:
     as_of = number(given, "as_of", minimum=0)
     if as_of is not None and (spec.kind != "versioned" or exact is None):
         raise bad_request("as_of= needs a versioned store and key=")
+    versions = "valid_from" in given or "valid_to" in given
+    if versions:
+        time_from, time_to = _validity(spec, given, exact)
+    where = compiled(given["where"]) if "where" in given else None
     reverse = flag(given, "reverse")
-    question = cursors.digest(spec.name, exact, prefix, lower, upper, time_from, time_to, reverse)
+    question = cursors.digest(
+        spec.name, exact, prefix, lower, upper, time_from, time_to, reverse, given.get("where"), versions
+    )
     partition = number(given, "partition", minimum=0)
     cursor = cursors.read(given["cursor"], question) if "cursor" in given else None
     if cursor is not None and partition is not None and cursor.partition != partition:
@@ -112,6 +126,8 @@ def parse(spec: StoreSpec, pairs: list[tuple[str, str]]) -> Question:
         time_from=time_from,
         time_to=time_to,
         as_of=as_of,
+        versions=versions,
+        where=where,
         reverse=reverse,
         limit=limit,
         cursor=cursor,
@@ -135,6 +151,18 @@ def _times(spec: StoreSpec, given: Mapping[str, str]) -> tuple[int | None, int |
     time_from, time_to = number(given, f"{name}_from"), number(given, f"{name}_to")
     if time_from is not None and time_to is not None and time_from > time_to:
         raise bad_request(f"{name}_from= lies after {name}_to=: swap them")
+    return time_from, time_to
+
+
+def _validity(spec: StoreSpec, given: Mapping[str, str], exact: bytes | None) -> tuple[int | None, int | None]:
+    """The bounds of a key's versions."""
+    if spec.kind != "versioned" or exact is None:
+        raise bad_request("valid_from= and valid_to= need a versioned store and key=: they ask for a key's versions")
+    if "as_of" in given or flag(given, "reverse"):
+        raise bad_request("versions come newest first, without as_of= and reverse=: leave those out")
+    time_from, time_to = number(given, "valid_from", minimum=0), number(given, "valid_to", minimum=0)
+    if time_from is not None and time_to is not None and time_from > time_to:
+        raise bad_request("valid_from= lies after valid_to=: swap them")
     return time_from, time_to
 
 

@@ -11,7 +11,19 @@ from urllib.parse import quote
 
 import orjson
 
-from engine.query.results import Counted, Entry, Owner, Page, QueryError, count_of, error_of, owner_of, page_of
+from engine.query.results import (
+    Counted,
+    Entry,
+    Largest,
+    Owner,
+    Page,
+    QueryError,
+    count_of,
+    error_of,
+    largest_of,
+    owner_of,
+    page_of,
+)
 
 Answer = TypeVar("Answer")
 _OK = 200
@@ -64,6 +76,11 @@ def multi_get(store: str, keys: Sequence[Any], **parameters: Any) -> Call[Page]:
 def count(store: str, **parameters: Any) -> Call[Counted]:
     """About how many keys."""
     return Call(_path(store, "count"), _texts(parameters), count_of)
+
+
+def largest(store: str, **parameters: Any) -> Call[Largest]:
+    """The largest entries, as far as a bounded look goes. Parameters: limit, partition, max_lag, key_format."""
+    return Call(_path(store, "largest"), _texts(parameters), largest_of)
 
 
 def owner(store: str, key: Any = None, **parameters: Any) -> Call[Owner]:
@@ -129,6 +146,11 @@ def as_of(store: str, key: Any, timestamp_ms: int, **parameters: Any) -> Call[En
     """The version valid at a time."""
     call = entries(store, key=key_text(key), as_of=timestamp_ms, **parameters)
     return Call(call.path, call.parameters, _only_found, call.body)
+
+
+def versions(store: str, key: Any, from_ms: int | None, to_ms: int | None, **parameters: Any) -> Call[Page]:
+    """Versions of a key that were valid at some time within the bounds, newest first."""
+    return entries(store, key=key_text(key), valid_from=from_ms or 0, valid_to=to_ms, **parameters)
 
 
 def whole(call: Call[Page]) -> Call[Page]:

@@ -69,11 +69,15 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Entries in order, where they came from, and the cursor of the next page (None: this was the last)."""
+    """Entries in order, where they came from, and the cursor of the next page (None: this was the last).
+
+    `scanned`: how many rows a filter looked at for them; None where nothing was filtered.
+    """
 
     entries: list[Entry]
     sources: list[Source]
     cursor: str | None = None
+    scanned: int | None = None
 
     @property
     def failures(self) -> list[Source]:
@@ -85,6 +89,29 @@ class Page:
 class Counted:
     """An approximate count; `approximate` is None when no partition answered, `complete` False when some did not."""
 
+    approximate: int | None
+    complete: bool
+    sources: list[Source] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Large:
+    """One of a store's largest entries: its place, and `size` in bytes of the value, which is not read out."""
+
+    key: Any
+    size: int
+    partition: int
+    timestamp: int | None = None
+    window: Bounds | None = None
+    session: Bounds | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Largest:
+    """The largest among `scanned` rows; `complete` says whether those were all, `approximate` about how many there are."""
+
+    entries: list[Large]
+    scanned: int
     approximate: int | None
     complete: bool
     sources: list[Source] = field(default_factory=list)
@@ -135,7 +162,25 @@ def page_of(body: dict[str, Any]) -> Page:
         entries=[entry_of(each) for each in body["entries"]],
         sources=[source_of(each) for each in body["sources"]],
         cursor=body.get("cursor"),
+        scanned=body.get("scanned"),
     )
+
+
+def largest_of(body: dict[str, Any]) -> Largest:
+    """Read the answer of `largest`."""
+    entries = [
+        Large(
+            key=each["key"],
+            size=each["size"],
+            partition=each["partition"],
+            timestamp=each["timestamp"],
+            window=_bounds(each["window"]),
+            session=_bounds(each["session"]),
+        )
+        for each in body["entries"]
+    ]
+    sources = [source_of(each) for each in body["sources"]]
+    return Largest(entries, body["scanned"], body["approximate"], body["complete"], sources)
 
 
 def count_of(body: dict[str, Any]) -> Counted:

@@ -30,7 +30,7 @@ def entry_row(shown: dict[str, Any]) -> tuple[str, str, str, str, str]:
     else:
         time = instant(shown["timestamp"]) if "timestamp" in shown else ""
     size = "" if shown["size"] is None else f"{shown['size']:,}"
-    return _cell(shown["key"]), _cell(shown["value"]), time, str(shown["partition"]), size
+    return cell(shown["key"]), cell(shown["value"]), time, str(shown["partition"]), size
 
 
 def failures(page: Page) -> list[str]:
@@ -46,7 +46,8 @@ def instant(ms: int) -> str:
         return f"{ms} ms"
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A key or value on one line, cut at 200 characters."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     # Control characters in stored text would speak to the terminal.
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -32,6 +32,9 @@ class View(Protocol):
     def as_of(self, key: bytes, timestamp_ms: int) -> CommittedRow | None:
         """The version that was valid at `timestamp_ms`; versioned stores only."""
 
+    def versions(self, key: bytes, time_from: int, time_to: int, limit: int) -> list[CommittedRow]:
+        """The versions that were valid at some time within the bounds, newest first; versioned stores only."""
+
     def scan(self, scan: Scan) -> tuple[list[CommittedRow], bool]:
         """Rows of a page, and whether there may be more behind the last one."""
 
@@ -55,6 +58,10 @@ class KeyValueView:
         """Refuse: only versioned stores keep history."""
         raise bad_request("as_of= needs a versioned store")
 
+    def versions(self, key: bytes, time_from: int, time_to: int, limit: int) -> list[CommittedRow]:  # noqa: ARG002 (the view's shape)
+        """Refuse: only versioned stores keep history."""
+        raise bad_request("valid_from= and valid_to= need a versioned store")
+
     def scan(self, scan: Scan) -> tuple[list[CommittedRow], bool]:
         """See View."""
         if scan.prefix is not None:
@@ -74,6 +81,11 @@ class VersionedView(KeyValueView):
         row: CommittedRow | None = self._committed.get(key, timestamp_ms)
         return row
 
+    def versions(self, key: bytes, time_from: int, time_to: int, limit: int) -> list[CommittedRow]:
+        """See View."""
+        found: list[CommittedRow] = self._committed.versions(key, time_from, time_to, limit=limit)
+        return found
+
 
 class TimedView:
     """A window or session store. Windows are bounded by their start, sessions by the time that they overlap."""
@@ -92,6 +104,10 @@ class TimedView:
     def as_of(self, key: bytes, timestamp_ms: int) -> CommittedRow | None:  # noqa: ARG002 (the view's shape)
         """Refuse: only versioned stores keep history."""
         raise bad_request("as_of= needs a versioned store")
+
+    def versions(self, key: bytes, time_from: int, time_to: int, limit: int) -> list[CommittedRow]:  # noqa: ARG002 (the view's shape)
+        """Refuse: only versioned stores keep history."""
+        raise bad_request("valid_from= and valid_to= need a versioned store")
 
     def scan(self, scan: Scan) -> tuple[list[CommittedRow], bool]:
         """See View. For sessions the two times are the earliest end and the latest start: together, an overlap."""

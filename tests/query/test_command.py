@@ -71,6 +71,15 @@ def test_range_prefix_and_limit(run):
     assert len(json.loads(run("range", "counts", "--json", "--limit", "5", "--reverse", "--partition", "1"))) == 5
 
 
+def test_a_filter_and_the_largest(run):
+    rows = json.loads(run("range", "counts", "--json", "--where", 'value >= 1198 or key = "key-0003"'))
+    assert sorted(row["value"] for row in rows) == [3, 1_198, 1_199]
+    shown = run("largest", "counts", "--limit", "2")
+    assert shown.count("8 bytes") == 2
+    assert "looked at all 1,201 rows" in shown
+    assert json.loads(run("largest", "counts", "--json"))["complete"] is True
+
+
 def test_export_writes_every_entry_as_json_lines(run, data_dir):
     run("export", "counts", "--out", str(data_dir / "all.jsonl"))
     written = [json.loads(line) for line in (data_dir / "all.jsonl").read_text().splitlines()]
@@ -105,6 +114,8 @@ def test_an_incomplete_answer_is_an_error_after_what_there_is(run, served):
         (("get", "nope", "a"), "it has counts"),
         (("window", "counts", "a", "--from-ms", "1"), "window store"),
         (("as-of", "counts", "a", "5"), "versioned"),
+        (("versions", "counts", "a"), "versioned"),
+        (("range", "counts", "--where", "valu > 3"), "at character 1"),
         (("get", "counts", "zz", "--key-format", "hex"), "hex"),
         (("get", "counts", "a", "--application", "other"), "'other'"),
         (("get", "counts", "a", "--token-file", "/nonexistent"), "--token-file"),

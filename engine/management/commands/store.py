@@ -18,9 +18,9 @@ from engine.query.client import QueryClient, Retry
 from engine.query.finding import Target, find_target
 from engine.query.questions import Call
 from engine.query.results import Page, QueryError
-from engine.query.terminal import entry_json, entry_row, failures
+from engine.query.terminal import cell, entry_json, entry_row, failures, instant
 
-_HELP = """Read a store: get, range, prefix, window, session, as-of, count, export.
+_HELP = """Read a store: get, range, prefix, window, session, as-of, versions, largest, count, export.
 Finds the engine of `manage.py up` by itself (--data-dir); elsewhere give --address and --token-file."""
 
 
@@ -48,12 +48,23 @@ class Command(BaseCommand):
         as_of = _action(actions, "as-of", "the version of a key that was valid at a time")
         as_of.add_argument("key")
         as_of.add_argument("time_ms", type=int)
+        versions = _action(actions, "versions", "the versions of a key, newest first")
+        versions.add_argument("key")
+        versions.add_argument("--from-ms", type=int)
+        versions.add_argument("--to-ms", type=int)
+        versions.add_argument("--limit", type=int, default=100, help="at most so many versions (0: all)")
+        largest = _action(actions, "largest", "the largest entries, as far as a bounded look goes")
+        largest.add_argument("--limit", type=int, default=20, help="so many entries, at most 100")
+        largest.add_argument("--partition", type=int)
         _action(actions, "count", "about how many keys")
         export = _action(actions, "export", "every entry as JSON Lines, on standard output or in --out")
         export.add_argument("--out", type=Path)
         for each in (between, prefix, actions.choices["window"], actions.choices["session"], export):
             each.add_argument("--reverse", action="store_true")
             each.add_argument("--partition", type=int)
+            each.add_argument(
+                "--where", help='only entries for which this holds, such as: value.flights > 40 and key startswith "U"'
+            )
         for each in (between, prefix, actions.choices["window"], actions.choices["session"]):
             each.add_argument("--limit", type=int, default=100, help="at most so many entries (0: all)")
 
@@ -81,6 +92,8 @@ class Command(BaseCommand):
         store, action = options["store"], options["action"]
         if action == "count":
             self._count(client, store, as_json=options["json"], max_lag=options["max_lag"])
+        elif action == "largest":
+            self._largest(client, store, options)
         elif action == "export":
             self._export(client, store, options)
         else:
@@ -90,7 +103,7 @@ class Command(BaseCommand):
             self._show(rows, as_json=options["json"], title=f"{target.application or ''} {store}".strip())
             if failed:
                 raise CommandError("incomplete: " + "; ".join(failed))
-            if not rows and action in {"get", "as-of"}:
+            if not rows and action in {"get", "as-of", "versions"}:
                 raise CommandError(f"no entry of {options['key']!r} in {store}", returncode=3)
 
     def _collect(self, client: QueryClient, call: Call[Page], limit: int) -> tuple[list[dict[str, Any]], list[str]]:
@@ -130,6 +143,25 @@ class Command(BaseCommand):
             self.stdout.write(f"{shown}{'' if counted.complete else ' (some partitions did not answer)'}")
         if not counted.complete:
             raise CommandError("incomplete: " + "; ".join(str(s.error or "no estimate") for s in counted.sources))
+
+    def _largest(self, client: QueryClient, store: str, options: dict[str, Any]) -> None:
+        given = {name: options[name] for name in ("limit", "partition", "max_lag", "key_format")}
+        found = client.largest(store, **given)
+        failed = [f"partition {source.partition}: {source.error}" for source in found.sources if source.error]
+        if options["json"]:
+            facts = {"scanned": found.scanned, "approximate": found.approximate, "complete": found.complete}
+            entries = [{"key": each.key, "size": each.size, "partition": each.partition} for each in found.entries]
+            self.stdout.write(json.dumps({"entries": entries, **facts}, ensure_ascii=False, indent=2))
+        else:
+            for each in found.entries:
+                place = f" {instant(bounds.start)}" if (bounds := each.window or each.session) else ""
+                self.stdout.write(f"{each.size:>14,} bytes  partition {each.partition:<4} {cell(each.key)}{place}")
+            of = "" if found.approximate is None else f" of about {found.approximate:,}"
+            self.stdout.write(
+                f"looked at {'all ' if found.complete else ''}{found.scanned:,} rows{'' if found.complete else of}"
+            )
+        if failed:
+            raise CommandError("incomplete: " + "; ".join(failed))
 
     def _export(self, client: QueryClient, store: str, options: dict[str, Any]) -> None:
         call = questions.entries(store, limit=1_000, **_common(options))
@@ -179,7 +211,7 @@ def _action(actions: Any, name: str, what: str) -> ArgumentParser:
 
 
 def _common(options: dict[str, Any]) -> dict[str, Any]:
-    names = ("max_lag", "key_format", "value_format", "reverse", "partition")
+    names = ("max_lag", "key_format", "value_format", "reverse", "partition", "where")
     return {name: options[name] for name in names if options.get(name) is not None}
 
 
@@ -188,11 +220,12 @@ def _question(store: str, options: dict[str, Any]) -> Call[Page]:
     limit = options.get("limit")
     if limit is not None:
         common["limit"] = min(limit or 1_000, 1_000)
-    match options["action"]:
-        case "get":
-            return questions.entries(store, key=options["key"], **common)
-        case "as-of":
-            return questions.entries(store, key=options["key"], as_of=options["time_ms"], **common)
+    action = options["action"]
+    if action in {"get", "as-of"}:
+        return questions.entries(store, key=options["key"], as_of=options.get("time_ms"), **common)
+    match action:
+        case "versions":
+            return questions.versions(store, options["key"], options["from_ms"], options["to_ms"], **common)
         case "range":
             return questions.between(store, options["from_key"], options["to_key"], **common)
         case "prefix":

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from engine.errors import InvalidBounds, StoreError, StoreNotReady, UnsupportedOperation
+from engine.errors import InvalidBounds, StoreError, StoreNotReady, TaskCorrupted, UnsupportedOperation
 from engine.partitioning import partition_for
 from engine.query.metadata import Member, Metadata, Replica
 from engine.query.ports import Instance, StoreHandle
@@ -91,7 +91,8 @@ class Router:
             answer = await ask.read_here(handle)
         except (InvalidBounds, UnsupportedOperation) as error:
             raise bad_request(str(error)) from error
-        except (StoreNotReady, StoreError) as error:
+        except (StoreNotReady, StoreError, TaskCorrupted) as error:
+            # A damaged store leaves too: its task is taken over again, and rebuilds it.
             raise self._just_left(ask) from error
         # A revocation that went through meanwhile may have emptied the store under the read: say so, not "absent".
         if self._instance.handle(ask.store, ask.partition) is None:

@@ -7,6 +7,7 @@ default mode unpickles what it reads.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -15,11 +16,13 @@ from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
-from rocksdict import AccessType, Rdict, ReadOptions, WriteBatch, WriteOptions
+from rocksdict import AccessType, Rdict, RdictIter, ReadOptions, WriteBatch, WriteOptions
 
 from engine.errors import StateDirectoryLocked, StatehouseError, StoreError, TaskCorrupted
 from engine.stores.backend import DEFAULT, EVERYTHING, Columns, Range, Write
 from engine.stores.rocks_options import make_options
+
+log = logging.getLogger(__name__)
 
 _META = "meta"
 _SORT_FROM = 1_000
@@ -27,6 +30,8 @@ _SORT_FROM = 1_000
 _COUNT_EXACTLY_MAX = 5_000
 # What a rebuild can't mend, in the operating system's words.
 _ENVIRONMENT = ("No space left", "Permission denied", "Read-only file system", "Too many open files", "Disk quota")
+# Lies in a generation that was found damaged after it had opened: it is rebuilt at its next opening, whoever that is.
+_DAMAGED = "DAMAGED"
 _SIZE_PROPERTIES = ("rocksdb.live-sst-files-size", "rocksdb.cur-size-all-mem-tables")
 
 
@@ -47,6 +52,8 @@ class RocksBackend:
         # Held by readers of other threads and by whoever drops a family or closes: a page never meets a freed handle.
         self._gate = threading.Lock()
         self._closed = False
+        self._damage: str | None = None
+        self._refuse_damaged()
         # rocksdict's stub calls it a method; it is a property.
         self._writing = WriteOptions()
         self._writing.disable_wal = True  # type: ignore[method-assign, assignment]
@@ -90,15 +97,19 @@ class RocksBackend:
         options = ReadOptions()
         if bounds.upper is not None:
             options.set_iterate_upper_bound(bounds.upper)
-        rows: Iterator[Any]
-        if not bounds.reverse:
-            rows = space.items(from_key=bounds.lower, read_opt=options)
+        iterator = space.iter(options)
+        if bounds.reverse:
+            # Within the upper bound the last row is the first one wanted.
+            iterator.seek_to_last()
+        elif bounds.lower is None:
+            iterator.seek_to_first()
         else:
-            # rocksdict 0.3.29 does not heed a lower bound, so a backward scan is stopped by hand.
-            rows = space.items(backwards=True, read_opt=options)
-            if lower := bounds.lower:
-                rows = takewhile(lambda row: row[0] >= lower, rows)
-        return self._holding(options, rows)
+            iterator.seek(bounds.lower)
+        rows = self._rows(options, iterator, forward=not bounds.reverse)
+        # rocksdict 0.3.29 does not heed a lower bound, so a backward scan is stopped by hand.
+        if bounds.reverse and (lower := bounds.lower):
+            return takewhile(lambda row: row[0] >= lower, rows)
+        return rows
 
     def page(self, family: str, bounds: Range, limit: int) -> list[tuple[bytes, bytes]]:
         """See `Backend`."""
@@ -114,6 +125,7 @@ class RocksBackend:
     def write(self, change: Write) -> None:
         """See `Backend`: one WriteBatch. Families are made before it; those to drop are dropped behind it."""
         database = self._open_database()
+        self._report_damage()
         batch = WriteBatch(raw_mode=True)
         for family, lower, upper in change.ranges:
             if family in self._handles:
@@ -139,7 +151,8 @@ class RocksBackend:
         """See `Backend`."""
         with self._gate:
             self._open_database()
-            value: bytes | None = self._spaces[_META].get(name.encode())
+            with self._named_errors("read"):
+                value: bytes | None = self._spaces[_META].get(name.encode())
             return value
 
     def count(self, family: str) -> int:
@@ -147,6 +160,7 @@ class RocksBackend:
         space = self._spaces.get(family)
         if space is None:
             return 0
+        self._report_damage()
         if family not in self._counts:
             counted = sum(1 for _ in islice(self.scan(family, EVERYTHING), _COUNT_EXACTLY_MAX + 1))
             self._counts[family] = counted if counted <= _COUNT_EXACTLY_MAX else None
@@ -196,10 +210,23 @@ class RocksBackend:
             self._db.close()
             self._db = None
 
-    def _holding(self, _options: ReadOptions, rows: Iterator[Any]) -> Iterator[Row]:
-        """`rows`, with the options kept alive: rocksdict's iterator points into their bound without owning it."""
-        with self._named_errors("read"):
-            yield from rows
+    def _rows(self, _options: ReadOptions, iterator: RdictIter, *, forward: bool) -> Iterator[Row]:
+        """What an iterator has from where it stands, to its end.
+
+        A damaged block ends an iterator as the last row does; only its status tells which it was, and rocksdict's own
+        `items()` does not ask for it. The options are kept alive here: the iterator points into their bound.
+        """
+        valid, key, value = iterator.valid, iterator.key, iterator.value
+        step = iterator.next if forward else iterator.prev
+        try:
+            with self._named_errors("read"):
+                while valid():
+                    yield key(), value()
+                    step()
+                iterator.status()
+        finally:
+            # A live iterator keeps the directory locked, and an error's traceback would keep this frame.
+            del iterator, valid, key, value, step
 
     @contextmanager
     def _named_errors(self, attempt: str) -> Iterator[None]:
@@ -223,7 +250,30 @@ class RocksBackend:
             )
         if any(sign in words for sign in _ENVIRONMENT):
             return StoreError(f"{what}: the disk or its limits are at fault; mend them and start again")
-        return TaskCorrupted(f"{what}: it must be rebuilt from its changelog")
+        corrupted = f"{what}: it must be rebuilt from its changelog"
+        if attempt != "opened":
+            self._mark_damaged(corrupted)
+        return TaskCorrupted(corrupted)
+
+    def _mark_damaged(self, why: str) -> None:
+        """Have the next opening rebuild the store: most damage shows only where it is read, and opens well."""
+        self._damage = why
+        try:
+            (self.directory / _DAMAGED).write_text(why)
+        except OSError as error:
+            log.warning("%s; that could not be noted beside it: %s", why, error)
+
+    def _refuse_damaged(self) -> None:
+        marker = self.directory / _DAMAGED
+        if marker.exists():
+            raise TaskCorrupted(
+                marker.read_text(errors="replace") or f"the store in {self.directory} was found damaged"
+            )
+
+    def _report_damage(self) -> None:
+        """Tell the loop, whose task has to be taken over again, of damage that another thread may have met."""
+        if self._damage is not None:
+            raise TaskCorrupted(self._damage)
 
     def _open_database(self) -> Rdict:
         if self._db is None:

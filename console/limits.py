@@ -65,6 +65,10 @@ DIFF_CANDIDATES_MAX = 50_000
 EXPORT_BYTES_MAX = 1024**3
 EXPORT_KEEP_SECONDS = 24 * 3600
 
+# How long a snapshot stays unless its maker says otherwise, and the most that may be said.
+SNAPSHOT_KEEP_SECONDS = 3 * 24 * 3600
+SNAPSHOT_KEEP_SECONDS_MAX = 90 * 24 * 3600
+
 # --- API and pages
 REQUEST_BODY_BYTES_MAX = 1024 * 1024
 PAGE_ENTRIES_DEFAULT = 100

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from console.api.dispatch import Call
 
-_FIELDS = {"kind", "application", "store", "partitions", "dry_run", "why", "arguments", "id"}
+# Arguments of a kind may stand beside the other fields, or in `arguments`.
+_ARGUMENTS = {"format", "as_of_offset", "as_of_time", "keep_hours", "against"}
+_FIELDS = {"kind", "application", "store", "partitions", "dry_run", "why", "arguments", "id"} | _ARGUMENTS
 
 
 def listing(call: Call) -> dict[str, Any]:
@@ -48,10 +50,11 @@ def create(call: Call) -> tuple[int, dict[str, Any]]:
     arguments = body.get("arguments", {})
     if not isinstance(arguments, dict):
         raise ApiError("bad-request", "arguments must be an object.")
+    arguments |= {name: body[name] for name in _ARGUMENTS & body.keys()}
     try:
         if dry_run:
             commands.demand(call.user, kind, application, store)
-            return 200, {"dry_run": commands.preview(kind, application, store, partitions)}
+            return 200, {"dry_run": commands.preview(kind, application, store, partitions, arguments)}
         job = commands.create(
             call.user,
             kind=kind,

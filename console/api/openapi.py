@@ -100,7 +100,11 @@ SCHEMAS: dict[str, Any] = {
         partitions={"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1},
         dry_run={"type": "boolean", "description": "true: say what would happen and do nothing"},
         why=_TEXT,
-        arguments=_ANY_OBJECT,
+        arguments={
+            "type": "object",
+            "description": "export: format; snapshot: as_of_offset (of one partition) or as_of_time (ms, the records' own), "
+            "keep_hours; verify: against (the id of a snapshot) instead of the changelog. They may also stand at the top",
+        },
         id={"type": "string", "format": "uuid", "description": "yours: sending it twice makes one job"},
     ),
     "Job": _object(
@@ -113,6 +117,23 @@ SCHEMAS: dict[str, Any] = {
             state=_TEXT,
             progress=_ANY_OBJECT,
         ),
+    ),
+    "Snapshots": _object(
+        "snapshots",
+        snapshots={
+            "type": "array",
+            "items": _object(
+                "id as_of partitions bytes created_at expires_at limits",
+                id=_TEXT,
+                as_of={"type": "object", "description": "offset, or time_ms"},
+                partitions={"type": "array", "items": _ANY_OBJECT},
+                bytes={"type": "integer"},
+                created_at=_NUMBER,
+                expires_at=_NUMBER,
+                facts={"type": "object", "description": "the changelog's settings when it was taken"},
+                limits={"type": "array", "items": _TEXT},
+            ),
+        },
     ),
     "Jobs": _object("jobs", jobs={"type": "array", "items": _ANY_OBJECT}),
 }

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from console.access.policy import BY_ARGUMENT
-from console.api import jobs, metrics, openapi, reads
+from console.api import jobs, metrics, openapi, reads, snapshots
 from console.api.dispatch import Route
 
 _APP = "/api/v1/applications/{app}"
 _STORE = _APP + "/stores/{store}"
+_SNAPSHOT = _STORE + "/snapshots/{snapshot}"
 _ENTRIES = (
     ("key", "one key; with window_from or session_from: its windows or sessions"),
     ("prefix", "keys whose bytes begin so"),
@@ -66,6 +67,18 @@ ROUTES: tuple[Route, ...] = (
         "What the changelog still knows of a key, newest first",
         _HISTORY,
         "History",
+    ),
+    Route("GET", _STORE + "/snapshots", "browse", snapshots.listing, "The snapshots of a store", answer="Snapshots"),
+    Route("GET", _SNAPSHOT, "browse", snapshots.show, "One snapshot, with what compaction may have taken from it"),
+    Route("DELETE", _SNAPSHOT, "snapshot", snapshots.delete, "Delete a snapshot and its files"),
+    Route(
+        "GET",
+        _SNAPSHOT + "/entries",
+        "browse",
+        snapshots.entries,
+        "One page of a store as it was",
+        tuple(each for each in _ENTRIES if each[0] != "max_lag"),
+        "Entries",
     ),
     Route("GET", _APP + "/lag", "read-status", reads.lag, "Lag, rate, time left and verdict of every partition", _LAG),
     Route("GET", _APP + "/restores", "read-status", reads.restores, "Running and recorded restores"),

@@ -113,6 +113,21 @@ def ask(app: str, store: str, call: questions.Call[Any]) -> dict[str, Any]:
     raise Unavailable("unreachable", f"No instance of {app} answered: {words}", state={"sources": failed})
 
 
+def ask_one(instance: InstanceStatus, call: questions.Call[dict[str, Any]]) -> dict[str, Any]:
+    """Ask this instance and no other: for what only it has."""
+    try:
+        answer = _clients.of(str(instance.address), engines.token()).send(call)
+    except engines.NoToken as error:
+        raise Unavailable("no-token", str(error), retryable=False) from error
+    except QueryError as error:
+        if error.code in {"unreachable", "internal"}:
+            words = f"{instance.instance} did not answer: {error.message}"
+            raise Unavailable(error.code, words, state={"sources": [_source(instance, error)]}) from error
+        raise _refused(error) from error
+    answer["served_by"] = {"instance": instance.instance, "address": instance.address}
+    return answer
+
+
 def _source(instance: InstanceStatus, error: QueryError) -> dict[str, Any]:
     shown = {"code": error.code, "message": error.message, "retryable": error.retryable}
     return {

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 from django.db.models import Max
+from django.utils import timezone
 
 from console import limits
 from console.access import audit, policy
 from console.jobs import dry_run, states, tasks
 from console.jobs.kinds import KINDS
-from console.models import Application, Job
+from console.models import Application, Job, Snapshot
 from engine.errors import ConfigError
 from engine.names import check_name
 
@@ -36,11 +37,14 @@ class Refused(Exception):
         self.code, self.words, self.state = code, words, state
 
 
-def preview(kind: str, application: str, store: str, partitions: list[int]) -> dict[str, Any]:
+def preview(
+    kind: str, application: str, store: str, partitions: list[int], arguments: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Return the dry run. Raises ``Refused``."""
     _check(kind, application, store, partitions)
+    _check_arguments(kind, arguments or {})
     try:
-        return dry_run.preview(kind, application, store, partitions)
+        return dry_run.preview(kind, application, store, partitions, arguments or {})
     except dry_run.Unknown as error:
         raise Refused("not-found", str(error)) from error
 
@@ -86,16 +90,14 @@ def create(
         )
         raise
     _check(kind, application, store, partitions)
-    refuse = KINDS[kind].refuse
-    if refuse is not None and (problem := refuse(arguments or {})):
-        raise Refused("bad-request", problem)
+    _check_arguments(kind, arguments or {})
     wanted = _uuid(job_id) if job_id else uuid.uuid4()
     known = Job.objects.filter(pk=wanted).first()
     if known is not None:
         if (known.kind, known.application, known.store, known.partitions) != (kind, application, store, partitions):
             raise Refused("conflict", f"Job {wanted} already means something else. Use another id.")
         return known
-    shown = preview(kind, application, store, partitions)
+    shown = preview(kind, application, store, partitions, arguments)
     if not shown["can_run"]:
         raise Refused("cannot-run", " ".join(shown["problems"]), state=shown)
     try:
@@ -160,6 +162,31 @@ def cancel(user: User, job_id: str, *, via: str, address: str = "") -> Job:
     return job
 
 
+def delete_snapshot(user: User, app: str, store: str, snapshot: str, *, via: str, address: str = "") -> None:
+    """Delete a snapshot: nobody can read it from now on, and its host removes the files. Twice is refused as not found.
+
+    Raises ``PermissionDenied`` and ``Refused``.
+    """
+    policy.demand(user, "snapshot", app, store)
+    row = Snapshot.objects.filter(
+        pk=_uuid(snapshot), application=app, store=store, deleted_at__isnull=True, expires_at__gt=timezone.now()
+    ).first()
+    if row is None:
+        raise Refused("not-found", f"There is no snapshot {snapshot[:60]} of {store}.")
+    with transaction.atomic():
+        audit.write(
+            user,
+            "delete-snapshot",
+            via=via,
+            address=address,
+            application=app,
+            store=store,
+            parameters={"snapshot": str(row.pk), "number": row.number},
+        )
+        Snapshot.objects.filter(pk=row.pk, deleted_at__isnull=True).update(deleted_at=timezone.now())
+        transaction.on_commit(lambda: tasks.send_clear(Job.objects.get(pk=row.pk)))
+
+
 def _send(job: Job) -> None:
     states.ping(job.pk)
     tasks.send(job)
@@ -181,6 +208,12 @@ def _check(kind: str, application: str, store: str, partitions: list[int]) -> No
         isinstance(each, bool) or not isinstance(each, int) or not 0 <= each <= _PARTITION_MAX for each in partitions
     ):
         raise Refused("bad-request", "Partitions are whole numbers from 0 on.")
+
+
+def _check_arguments(kind: str, arguments: dict[str, Any]) -> None:
+    refuse = KINDS[kind].refuse
+    if refuse is not None and (problem := refuse(arguments)):
+        raise Refused("bad-request", problem)
 
 
 def _check_free(application: str, store: str, partitions: list[int]) -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from console.observe.board import State
 
 
-def preview(state: State, store: str, partitions: list[int]) -> dict[str, Any]:
+def preview(state: State, store: str, partitions: list[int], _arguments: dict[str, Any]) -> dict[str, Any]:
     """Return what would be compacted."""
     found, problems = dry_run.places(state, store, partitions)
     in_memory = [each["partition"] for each in found if each["backend"] == "memory"]

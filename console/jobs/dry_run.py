@@ -22,7 +22,9 @@ class Unknown(Exception):
     """There is no such application, store or partition."""
 
 
-def preview(kind: str, application: str, store: str, partitions: list[int]) -> dict[str, Any]:
+def preview(
+    kind: str, application: str, store: str, partitions: list[int], arguments: dict[str, Any]
+) -> dict[str, Any]:
     """Return the dry run (its shape is in docs/snapshots.md)."""
     from console.jobs.kinds import KINDS  # noqa: PLC0415 - kinds use this module
 
@@ -39,7 +41,7 @@ def preview(kind: str, application: str, store: str, partitions: list[int]) -> d
     make = KINDS[kind].preview
     if make is None:
         raise Unknown(f"Jobs of the kind {kind!r} are not available yet.")
-    shown = make(state, store, partitions)
+    shown = make(state, store, partitions, arguments)
     if board.observer["stale"]:
         shown["problems"].insert(0, "What is known is stale: wait until the observer reports again.")
     hosts = sorted({each["host"] for each in shown["partitions"] if each["host"]})

@@ -45,7 +45,7 @@ def refuse(arguments: dict[str, Any]) -> str | None:
     return None
 
 
-def preview(state: State, store: str, partitions: list[int]) -> dict[str, Any]:
+def preview(state: State, store: str, partitions: list[int], _arguments: dict[str, Any]) -> dict[str, Any]:
     """Return what would be read and written."""
     found, problems = dry_run.places(state, store, partitions)
     copies = store_shapes.all_partitions(state, store)

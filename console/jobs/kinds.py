@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from console.jobs import compact, export, rebuild, verify
+from console.jobs import compact, export, rebuild, snapshot, staging, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from console.jobs.work import Work
+    from console.models import Job
     from console.observe.board import State
 
-    Preview = Callable[[State, str, list[int]], dict[str, Any]]
+    Preview = Callable[[State, str, list[int], dict[str, Any]], dict[str, Any]]
     Run = Callable[[Work], dict[str, Any]]
 
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 class Kind:
     """One kind. ``preview`` and ``run`` are None while the kind is not available.
 
+    ``clear`` removes what attempts have left on the worker's disk, once the job has ended without one of them doing so.
     ``refuse`` says what is wrong with a job's arguments. ``on_console``: a worker on the console's host does it, and not
     one beside the store.
     """
@@ -31,6 +33,7 @@ class Kind:
     run: Run | None = None
     refuse: Callable[[dict[str, Any]], str | None] | None = None
     on_console: bool = False
+    clear: Callable[[Job], None] | None = None
 
 
 KINDS: dict[str, Kind] = {
@@ -41,6 +44,7 @@ KINDS: dict[str, Kind] = {
             "Build a fresh copy from the changelog beside the running task, then swap it in.",
             rebuild.preview,
             rebuild.run,
+            clear=staging.discard_all,
         ),
         Kind("compact", "Have RocksDB compact a store partition.", compact.preview, compact.run),
         Kind(
@@ -48,8 +52,16 @@ KINDS: dict[str, Kind] = {
             "Build a copy from the changelog and compare the live store with it, row by row.",
             verify.preview,
             verify.run,
+            clear=verify.clear,
         ),
-        Kind("snapshot", "Build the store as it was at an offset or a time."),
+        Kind(
+            "snapshot",
+            "Build the store as its changelog had it at an offset or a time, to be browsed beside the present.",
+            snapshot.preview,
+            snapshot.run,
+            refuse=snapshot.refuse,
+            clear=snapshot.clear,
+        ),
         Kind(
             "export",
             "Write a store's entries to a file.",

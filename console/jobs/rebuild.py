@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _ROOM_FACTOR = 1.5
 
 
-def preview(state: State, store: str, partitions: list[int]) -> dict[str, Any]:
+def preview(state: State, store: str, partitions: list[int], _arguments: dict[str, Any]) -> dict[str, Any]:
     """Return what would be replayed, for how long, where, and what it costs."""
     found, problems = dry_run.places(state, store, partitions)
     changelog = next((each["changelog"] for each in found if each["changelog"]), None)
@@ -93,7 +93,7 @@ def run(work: Work) -> dict[str, Any]:
             work.report(partition, phase="done", now=True)
     except (Cancelled, Failed):
         # Also what an earlier attempt has left, which this one may not have come to.
-        staging.discard_all(work)
+        staging.discard_all(job)
         raise
     finished = job.result.get("done", {}).values()
     records, seconds = _sum(each.get("records") for each in finished), _sum(each.get("seconds") for each in finished)
@@ -151,8 +151,8 @@ def _build(work: Work, place: staging.Place) -> dict[str, Any]:
     return {"records": built.records, "bytes": built.bytes, "seconds": round(seconds, 2)}
 
 
-def build_copy(work: Work, place: staging.Place) -> Built:
-    """Build the staged copy up to the changelog's end, with progress in offset slots. Also what ``verify`` begins with."""
+def build_copy(work: Work, place: staging.Place | staging.Copy, *, until: int | None = None) -> Built:
+    """Build the staged copy up to ``until`` or the changelog's end, with progress in offset slots. Also for other kinds."""
     place.prepare()
     began = time.monotonic()
 
@@ -177,6 +177,7 @@ def build_copy(work: Work, place: staging.Place) -> Built:
             place.partition,
             place.staged,
             client=kafka_settings(),
+            until=until,
             progress=progress,
             cancelled=work.must_stop,
         )

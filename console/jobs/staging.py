@@ -21,6 +21,7 @@ from engine.topology.stores import StoreSpec
 if TYPE_CHECKING:
     from console.jobs.control import Owner
     from console.jobs.work import Work
+    from console.models import Job
 
 _GENERATION = re.compile(r"g\d{8}")
 _STAGING = ".staging"
@@ -69,6 +70,17 @@ class Staged:
             shutil.rmtree(self.directory / self.generation, ignore_errors=True)
 
 
+class Copy:
+    """A copy that nobody will serve: built to be read, in a directory of the job's own. ``staged`` is made by the build."""
+
+    def __init__(self, staged: Path, spec: StoreSpec, changelog: str, partition: int) -> None:
+        self.staged, self.spec, self.changelog, self.partition = staged, spec, changelog, partition
+
+    def prepare(self) -> None:
+        """Remove what is there: half a copy of an attempt that died, or a whole one that has served."""
+        shutil.rmtree(self.staged, ignore_errors=True)
+
+
 class Place(Staged):
     """The generation that a job builds for one partition, and what it is built from."""
 
@@ -77,26 +89,25 @@ class Place(Staged):
         self.spec, self.changelog, self.partition = spec, changelog, partition
 
 
-def discard_all(work: Work) -> None:
+def discard_all(job: Job) -> None:
     """Remove what any attempt of the job has staged and the engine has not made live."""
-    for kept in work.job.result.get("generations", {}).values():
+    for kept in job.result.get("generations", {}).values():
         directory = Path(kept["directory"])
         if directory.is_dir() and _GENERATION.fullmatch(kept["generation"]):
-            Staged(_checked(directory, work.job.application, work.job.store), kept["generation"]).discard()
+            Staged(_checked(directory, job.application, job.store), kept["generation"]).discard()
 
 
-def discard_staged(work: Work) -> None:
+def discard_staged(job: Job) -> None:
     """Remove the copies in building of any attempt; what has a generation's own name is the engine's and stays."""
-    for kept in work.job.result.get("generations", {}).values():
+    for kept in job.result.get("generations", {}).values():
         directory = Path(kept["directory"])
         if directory.is_dir() and _GENERATION.fullmatch(kept["generation"]):
-            Staged(_checked(directory, work.job.application, work.job.store), kept["generation"]).prepare()
+            Staged(_checked(directory, job.application, job.store), kept["generation"]).prepare()
 
 
-def locate(work: Work, owner: Owner) -> Place | None:
-    """Ask the owner where the store lies; None for one in memory. The generation's name is kept in the row."""
+def store_of(work: Work, owner: Owner) -> dict[str, Any]:
+    """Ask the owner what it has of the partition: directory, changelog, backend, ``spec`` (contracts, section 2)."""
     job, partition = work.job, owner.partition
-    host = owner.instance().host
     try:
         tasks = owner.call("GET", "/v1/control/tasks").get("tasks", [])
     except Refusal as error:
@@ -104,15 +115,23 @@ def locate(work: Work, owner: Owner) -> Place | None:
     found = next((task["stores"][job.store] for task in tasks if _has(task, job.store, partition)), None)
     if found is None:
         raise TryAgain(f"the engine that reports partition {partition} no longer has it")
+    if not isinstance(found.get("spec"), dict):
+        raise Failed(
+            "The engine does not say how the store is laid out (no `spec` in /v1/control/tasks). Update the engine."
+        )
+    return dict(found)
+
+
+def locate(work: Work, owner: Owner) -> Place | None:
+    """Ask the owner where the store lies; None for one in memory. The generation's name is kept in the row."""
+    job, partition = work.job, owner.partition
+    host = owner.instance().host
+    found = store_of(work, owner)
     if found.get("backend") != "rocksdb" or not found.get("directory"):
         return None
     if host != settings.HOST_NAME:
         raise Failed(f"Partition {partition} has moved to {host} since the dry run. Start the job again.")
     directory = _checked(Path(str(found["directory"])), job.application, job.store)
-    if not isinstance(found.get("spec"), dict):
-        raise Failed(
-            "The engine does not say how the store is laid out (no `spec` in /v1/control/tasks). Update the engine."
-        )
     known = {key: value for key, value in found["spec"].items() if key in _SPEC_FIELDS}
     spec = StoreSpec(**{**known, "name": job.store})
     names: dict[str, Any] = dict(job.result.get("generations", {}))

@@ -13,7 +13,8 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from console import limits
-from console.jobs import export, lease, states, work
+from console.jobs import export, lease, snapshot, states, work
+from console.jobs.kinds import KINDS
 from console.lag import history
 from console.models import Event, Job
 from console.observe import sizes
@@ -46,13 +47,32 @@ def send(job: Job) -> bool:
     return True
 
 
+@shared_task(name="console.jobs.clear", ignore_result=True)  # type: ignore[untyped-decorator]
+def clear(job_id: str) -> None:
+    """Remove what a job that has ended, or its snapshot, has left on this host's disk."""
+    job = Job.objects.filter(pk=job_id, state__in=states.ENDED).first()
+    remove = KINDS[job.kind].clear if job is not None else None
+    if job is not None and remove is not None:
+        remove(job)
+        logger.info("job-cleared %s %s", job.pk, job.kind)
+
+
+def send_clear(job: Job) -> None:
+    """Have the host of a job clear up. When Redis is away the next round sends it again (snapshots), or nobody does."""
+    try:
+        clear.apply_async(args=[str(job.pk)], queue=job.queue, retry=False)
+    except Exception as error:  # noqa: BLE001 - as in `send`
+        logger.warning("job-not-cleared %s: %s", job.pk, error)
+
+
 @shared_task(name="console.jobs.reap", ignore_result=True)  # type: ignore[untyped-decorator]
 def reap() -> None:
     """Send again what was lost on the way, and end what cannot be done: every row ends."""
     now = timezone.now()
     for job in Job.objects.filter(state__in=("running", "cancelling"), lease_until__lt=now):
         if job.attempts >= limits.ATTEMPTS_MAX:
-            lease.close_exhausted(job)
+            if lease.close_exhausted(job):
+                send_clear(job)
         else:
             send(job)
     lost = now - timedelta(seconds=limits.QUEUED_RESEND_SECONDS)
@@ -68,8 +88,10 @@ def reap() -> None:
 
 @shared_task(name="console.jobs.thin", ignore_result=True)  # type: ignore[untyped-decorator]
 def thin() -> None:
-    """Make room in history: lag samples lose detail with age, old events and exported files go."""
+    """Make room in history: lag samples lose detail with age, old events, exported files and snapshots go."""
     now = timezone.now()
     deleted = history.thin(now) + sizes.thin(now)
+    for job in snapshot.over():
+        send_clear(job)
     deleted += Event.objects.filter(at__lt=now - timedelta(milliseconds=limits.EVENTS_KEEP_MS)).delete()[0]
     logger.info("history-thinned: %d rows, %d exports", deleted, export.sweep())

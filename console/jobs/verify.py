@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from console.jobs.comparison import Difference, Row
     from console.jobs.staging import Place
     from console.jobs.work import Work
+    from console.models import Job
     from console.observe.board import State
 
 # An engine that restarts, or a rebalance, is over within this time; then the attempt is.
@@ -57,9 +58,9 @@ class _NoTask:
         """Nothing is put, so nothing is dropped."""
 
 
-def preview(state: State, store: str, partitions: list[int]) -> dict[str, Any]:
+def preview(state: State, store: str, partitions: list[int], _arguments: dict[str, Any]) -> dict[str, Any]:
     """Return what would be built and read, for how long, where, and what it costs."""
-    shown = rebuild.preview(state, store, partitions)
+    shown = rebuild.preview(state, store, partitions, {})
     in_memory = [each["partition"] for each in shown["partitions"] if each["backend"] != "rocksdb"]
     if in_memory:
         shown["problems"].append(
@@ -91,10 +92,15 @@ def run(work: Work) -> dict[str, Any]:
     except LeaseLost:
         raise  # the copy is another worker's by now
     except BaseException:
-        staging.discard_staged(work)
+        staging.discard_staged(job)
         raise
-    staging.discard_staged(work)
+    staging.discard_staged(job)
     return _outcome(job.result["partitions"])
+
+
+def clear(job: Job) -> None:
+    """Remove the copies that attempts which died have left."""
+    staging.discard_staged(job)
 
 
 def _verify(work: Work, owner: control.Owner) -> tuple[dict[str, Any], list[dict[str, Any]]]:

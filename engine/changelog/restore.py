@@ -180,11 +180,12 @@ def _apply(restoring: Restoring, messages: list[Any]) -> int:
 
 @dataclass(frozen=True)
 class Built:
-    """What `build_generation` made: the store is the fold of the changelog before `position`."""
+    """What `build_generation` made: the store is the fold of the changelog from `begin` to before `position`."""
 
     position: int
     records: int
     bytes: int
+    begin: int = 0
 
 
 class _NoTask:
@@ -222,7 +223,7 @@ def build_generation(
         restoring = Restoring("", spec.name, changelog, partition, store, begin, target, "operator", limit=until)
         _run(restoring, client, progress=progress, cancelled=cancelled)
         store.flush()
-        return Built(restoring.position, restoring.records, restoring.bytes)
+        return Built(restoring.position, restoring.records, restoring.bytes, begin)
     finally:
         store.close()
 

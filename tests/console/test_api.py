@@ -23,11 +23,12 @@ READS = [
     "/api/v1/openapi.json",
     "/metrics",
 ]
+SOME_ID = "6e4f6f0e-0000-4000-8000-000000000000"
 NEW_JOB = {"kind": "compact", "application": "shop", "store": "counts", "partitions": [0], "dry_run": False}
 
 
 def filled(route):
-    return route.path.format(app="shop", store="counts", job="6e4f6f0e-0000-4000-8000-000000000000")
+    return route.path.format(app="shop", store="counts", job=SOME_ID, snapshot=SOME_ID, schedule=SOME_ID)
 
 
 def error_of(answer):
@@ -145,7 +146,7 @@ def test_a_foreign_origin_is_refused_despite_the_csrf_token(as_role):
     ("change", "code", "status_code"),
     [
         ({"kind": "explode"}, "bad-request", 400),
-        ({"kind": "snapshot"}, "not-available", 501),
+        ({"kind": "snapshot"}, "bad-request", 400),
         ({"dry_run": "no"}, "bad-request", 400),
         ({"partitions": []}, "bad-request", 400),
         ({"partitions": [0, 0]}, "bad-request", 400),

@@ -24,7 +24,13 @@ from engine.query import cursor as cursors
 from engine.query import params, reader
 from engine.query.answers import answered
 from engine.query.cursor import Cursor
-from engine.query.limits import PAGE_BYTES_MAX, SNAPSHOT_IDLE_SECONDS, SNAPSHOT_STORES_OPEN_MAX
+from engine.query.limits import (
+    FILTER_ROWS_MAX,
+    FILTER_SECONDS_MAX,
+    PAGE_BYTES_MAX,
+    SNAPSHOT_IDLE_SECONDS,
+    SNAPSHOT_STORES_OPEN_MAX,
+)
 from engine.query.params import Question
 from engine.query.refusal import Refusal, bad_request, not_found
 from engine.stores import open_store
@@ -94,9 +100,14 @@ class Snapshots:
         entries: list[dict[str, Any]] = []
         sources: list[dict[str, Any]] = []
         following: Cursor | None = None
-        size = 0
+        size, scanned, until = 0, 0, time.monotonic() + FILTER_SECONDS_MAX
         for partition in _partitions(question, described):
-            if len(entries) >= question.limit or size >= PAGE_BYTES_MAX:
+            looked_enough = sources and (scanned >= FILTER_ROWS_MAX or time.monotonic() > until)
+            if (
+                len(entries) >= question.limit
+                or size >= PAGE_BYTES_MAX
+                or (question.where is not None and looked_enough)
+            ):
                 following = Cursor(partition, None)
                 break
             after = None
@@ -107,11 +118,13 @@ class Snapshots:
             entries += part.entries
             sources.append(part.source)
             size += part.size
+            scanned += part.scanned
             if part.cursor is not None:
                 following = part.cursor
                 break
         written = cursors.write(following, question.digest) if following is not None else None
-        return {"entries": entries, "cursor": written, "sources": sources}
+        page: dict[str, Any] = {"entries": entries, "cursor": written, "sources": sources}
+        return page if question.where is None else {**page, "scanned": scanned}
 
     def _described(self, snapshot: str) -> tuple[SnapshotFile, StoreSpec]:
         try:

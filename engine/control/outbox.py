@@ -160,6 +160,6 @@ def _steady(record: StatusRecord) -> StatusRecord:
     if isinstance(record, InstanceStatus):
         rates = status.Rates(processed_total=record.rates.processed_total)
         return msgspec.structs.replace(
-            record, at=0, record_ms=0.0, rates=rates, memory=status.Memory(), disk=status.Disk(), budgets=[]
+            record, at=0, record_ms=0.0, rates=rates, work=[], memory=status.Memory(), disk=status.Disk(), budgets=[]
         )
     return msgspec.structs.replace(record, at=0)

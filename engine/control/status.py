@@ -53,6 +53,21 @@ class Rates(_Shape):
     busy_ratio: Ratio | None = None
 
 
+class Work(_Shape):
+    """What an instance does for one sub-topology, all its tasks of it together.
+
+    `busy_ratio` is the share of the loop's time spent in its nodes; `waiting` counts records that were polled and not
+    processed yet, `paused` the input partitions that are not fetched meanwhile. `nodes` are records per second that
+    reach each node, by its name; empty where the topology has more nodes than a record has room for.
+    """
+
+    sub_topology: Count
+    busy_ratio: Ratio | None = None
+    waiting: Count = 0
+    paused: Count = 0
+    nodes: dict[Words, Amount] = {}
+
+
 class Counters(_Shape):
     """Totals since the instance started."""
 
@@ -147,6 +162,7 @@ class InstanceStatus(_Record, tag="instance", kw_only=True):
     group_generation: int | None = None
     tasks: list[TaskId] = []
     rates: Rates = msgspec.field(default_factory=Rates)
+    work: list[Work] = []
     counters: Counters = msgspec.field(default_factory=Counters)
     memory: Memory = msgspec.field(default_factory=Memory)
     disk: Disk = msgspec.field(default_factory=Disk)

@@ -16,7 +16,7 @@ import psutil
 
 from engine.config import EngineConfig
 from engine.control import status
-from engine.hosting import budgets
+from engine.hosting import budgets, work
 from engine.hosting.handles import Handle, InstanceView
 from engine.hosting.sampler import Sampler
 from engine.query.service import QueryService
@@ -110,7 +110,7 @@ class Report:
 
     def _instance(self, published: tuple[ActiveTask, ...], now: float) -> status.StatusRecord:
         state, reason = self._state()
-        busy = self._rate("busy", self._loop.busy_seconds, now)
+        busy = work.share(self._rate("busy", 1000 * self._loop.busy_seconds, now))
         error = self._last_error()
         memory, disk = self._memory(published), self._disk()
         bounds = budgets.budgets(
@@ -140,8 +140,9 @@ class Report:
                 commits_total=self._committer.commits_total,
                 commit_ms_p50=self._committer.percentile_ms(0.5),
                 commit_ms_p99=self._committer.percentile_ms(0.99),
-                busy_ratio=None if busy is None else min(busy, 1.0),
+                busy_ratio=busy,
             ),
+            work=work.of_tasks(published, self._rate, now),
             counters=status.Counters(
                 skipped_total=self._handlers.skipped_total,
                 dead_lettered_total=self._handlers.dead_lettered_total,

@@ -99,6 +99,8 @@ class ActiveTask:
         self.confirmed = False  # whether its offsets were committed since it started
         self.held = False  # whether a swap lets it wait
         self.processed_total = 0
+        self.node_counts = [0] * len(plan.steps)  # records that reached each step of the plan, aborted ones too
+        self.busy_seconds = 0.0
         self.restores: dict[str, Restoring] = {}
 
     def move(self, state: str) -> None:
@@ -136,6 +138,7 @@ class ActiveTask:
             self.parts.collector,
             self.parts.handlers,
             caching=self.parts.caching,
+            counts=self.node_counts,
         )
 
     # -- records ------------------------------------------------------------------------------------------------------
@@ -157,12 +160,15 @@ class ActiveTask:
         """Process what may go now, `records_max` records or a little more; returns how many that were."""
         task = self._running()
         done = 0
+        began = time.perf_counter()
         for topic, batch in self.inputs.take(now_ms):
             task.process(topic, batch)
             done += len(batch.keys)
             if done >= records_max:
                 break
-        self.processed_total += done
+        if done:
+            self.processed_total += done
+            self.busy_seconds += time.perf_counter() - began
         return done
 
     def punctuate(self) -> None:

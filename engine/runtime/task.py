@@ -84,8 +84,11 @@ class Task:
         *,
         caching: bool = True,
         emit_interval_ms: int = 1000,
+        counts: list[int] | None = None,
     ) -> None:
         self.plan = plan
+        # Records that reached each step: a list of the caller's goes on over the lives of one task.
+        self.counts = counts if counts is not None else [0] * len(plan.steps)
         self.context = context
         self.stores = stores
         self.collector = collector
@@ -156,6 +159,7 @@ class Task:
 
     def _run(self, place: int, batch: Batch) -> None:
         step = self.plan.steps[place]
+        self.counts[place] += len(batch.keys)
         if step.splits_input and len(batch.keys) > 1:
             for row in range(len(batch.keys)):
                 self._hand_on(place, self.processors[place].process(batch.row(row)))

@@ -54,6 +54,22 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(SCRATCH, ignore_errors=True)
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """The whole suite runs in two processes, each with parts of its own: tests on real parts mostly wait for clocks."""
+    whole = config.args == config.getini("testpaths") and not config.getoption("lf")
+    return 2 if whole else 0
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = dict(_left_out)
+
+
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a process of a divided run left out: all of them collect everything, so each says the same."""
+    _left_out.update(getattr(node, "workeroutput", {}).get("left_out", {}) if not _left_out else {})
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
     """Mark tests by the fixtures they use, and leave out those whose part is missing here. Soaks run only when named."""

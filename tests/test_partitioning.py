@@ -33,29 +33,3 @@ def test_a_key_goes_to_the_partition_that_java_gives_it(text, hashed, partitions
     key = text.encode()
     assert murmur2(key) == hashed
     assert [partition_for(key, count) for count in (3, 6, 12, 48)] == partitions
-
-
-class SplittableRandom:
-    """`java.util.SplittableRandom(0).nextBytes`, from its published algorithm, for Kafka's own checksum test."""
-
-    def __init__(self, seed):
-        self._seed = seed
-
-    def _next_long(self):
-        mask = (1 << 64) - 1
-        self._seed = (self._seed + 0x9E3779B97F4A7C15) & mask
-        z = self._seed
-        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
-        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
-        return z ^ (z >> 31)
-
-    def next_bytes(self, length):
-        longs, rest = divmod(length, 8)
-        filled = b"".join(self._next_long().to_bytes(8, "little") for _ in range(longs))
-        return filled + (self._next_long().to_bytes(8, "little")[:rest] if rest else b"")
-
-
-def test_the_checksum_of_kafkas_own_test_over_every_length_is_met():
-    random = SplittableRandom(0)
-    total = sum(murmur2(random.next_bytes(length)) & 0xFFFFFFFF for length in range(1001) for _ in range(100))
-    assert total == 0xC3B8CF7C99FC

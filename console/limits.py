@@ -73,6 +73,10 @@ SNAPSHOT_KEEP_SECONDS_MAX = 90 * 24 * 3600
 REQUEST_BODY_BYTES_MAX = 1024 * 1024
 PAGE_ENTRIES_DEFAULT = 100
 PAGE_ENTRIES_MAX = 1_000
+# Sessions that overlap the one asked for come with it; an entry's page picks the right one among so many.
+ENTRY_SPANS_MAX = 20
+# How long a page goes on looking for entries for which an expression holds before it says how far it came.
+FILTER_SECONDS_MAX = 2.0
 PAGE_ROWS_DEFAULT = 100
 PAGE_ROWS_MAX = 1_000
 # A key's history is read backwards from the changelog's end in stretches; a page waits this long for it at most.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PARAMETERS = frozenset(
     {
-        "key", "prefix", "from", "to", "window_from", "window_to", "session_from", "session_to", "as_of", "reverse", "limit",
+        "key", "prefix", "from", "to", "window_from", "window_to", "session_from", "session_to", "as_of", "valid_from", "valid_to", "where", "reverse", "limit",
         "cursor", "partition", "max_lag", "key_format", "value_format",
     }
 )  # fmt: skip
@@ -76,6 +76,11 @@ def page(app: str, store: str, params: dict[str, str]) -> dict[str, Any]:
 def count(app: str, store: str) -> dict[str, Any]:
     """Return about how many keys there are."""
     return ask(app, store, questions.count(store))
+
+
+def largest(app: str, store: str, params: dict[str, str]) -> dict[str, Any]:
+    """Return the largest entries, as far as a bounded look goes. Raises ``Unavailable``."""
+    return ask(app, store, questions.largest(store, **params))
 
 
 def ask(app: str, store: str, call: questions.Call[Any]) -> dict[str, Any]:

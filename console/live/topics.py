@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from console.browse import watched
 from console.live import groups
 from console.observe import snapshot
 from engine.errors import ConfigError
@@ -36,6 +37,8 @@ def parse(text: str) -> Topic | None:
             return Topic(text, "read-jobs", (groups.JOBS,), lambda: snapshot.job(rest))
         application, slash, store = rest.partition("/")
         check_name(application, "application")
+        if kind == "entry":
+            return _of_entry(text, application, store)
         if kind == "store":
             check_name(store, "store")
             heard = (groups.of_application(application), groups.JOBS)
@@ -43,6 +46,16 @@ def parse(text: str) -> Topic | None:
         return None if slash else _of_application(kind, text, application)
     except ConfigError:
         return None
+
+
+def _of_entry(text: str, application: str, rest: str) -> Topic | None:
+    store, _, address = rest.partition("?")
+    check_name(store, "store")
+    params = watched.read_address(address)
+    if params is None:
+        return None
+    heard = (groups.of_application(application),)
+    return Topic(text, "browse", heard, lambda: watched.snapshot(application, store, params), application, store)
 
 
 def _plain(kind: str) -> Topic | None:

@@ -6,6 +6,7 @@ that did not answer stands beside the rows that came, never silently missing.
 
 from __future__ import annotations
 
+import json
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -13,8 +14,9 @@ from urllib.parse import urlencode
 from django.urls import reverse
 
 from console.access.policy import requires
-from console.browse import entries, history
+from console.browse import entries, filtered, history, watched
 from console.browse.display import display
+from console.limits import ENTRY_SPANS_MAX
 from console.pages import copy_as, query, shell, tree
 from console.pages import store as stores
 
@@ -41,15 +43,20 @@ def entry(request: HttpRequest, app: str, store: str) -> HttpResponse:
     """Draw one entry in full, read again now."""
     seen = stores.find(app, store)
     # Sessions that overlap the one asked for come along: the right one is picked by its start.
-    asked = query.read(request.GET.dict() | {"by": "key", "limit": "20"}, seen["kind"])
+    by = "as-of" if request.GET.get("as_of") and seen["kind"] == "versioned" else "key"
+    asked = query.read(request.GET.dict() | {"by": by, "where": "", "limit": str(ENTRY_SPANS_MAX)}, seen["kind"])
     context = {"asked": asked} | answer(request, asked, seen)
+    if not asked.problem:
+        address = watched.address(asked.params)
+        context |= {"watched": f"entry:{app}/{store}?{address}", "digest": watched.digest(context["entries"])}
     start = asked.params.get("session_from")
     matching = (each for each in context["rows"] if not start or str(each["session"]["start"]) == start)
     found = next(matching, None)
     if found:
         whole, cut = tree.lines(found["value"])
         context |= {
-            "found": found,
+            "found": found
+            | {"key_text": asked.params["key"], "value_text": json.dumps(found["value"], ensure_ascii=False, indent=2)},
             "lines": whole,
             "history": f"{reverse('entry-history', args=[app, store])}?{request.GET.urlencode()}",
             "cut": cut,
@@ -89,12 +96,13 @@ def version(found: dict[str, Any]) -> dict[str, Any]:
 def answer(request: HttpRequest, asked: query.Query, seen: dict[str, Any]) -> dict[str, Any]:
     """Ask the engines, and say how it went: ``outcome`` is found, nothing, partial, bad, not-ready or failed."""
     app, store = seen["application"], seen["store"]
-    nothing: dict[str, Any] = {"rows": [], "sources": [], "more": ""}
+    nothing: dict[str, Any] = {"entries": [], "rows": [], "sources": [], "more": ""}
     if asked.problem:
         return nothing | {"outcome": "bad", "words": asked.problem, "copies": []}
     copies = copy_as.entries(request, app, store, asked.params, seen["kind"])
     try:
-        got = entries.page(app, store, asked.params)
+        ask = filtered.page if "where" in asked.params else entries.page
+        got = ask(app, store, asked.params)
     except entries.Unavailable as error:
         outcome = "bad" if error.code == "bad-request" else "not-ready" if error.retryable else "failed"
         return nothing | {
@@ -102,6 +110,7 @@ def answer(request: HttpRequest, asked: query.Query, seen: dict[str, Any]) -> di
             "words": error.words,
             "code": error.code,
             "state": error.state,
+            "pointed": pointed(asked, error.state),
             "sources": sources((error.state or {}).get("sources") or []),
             "copies": copies,
         }
@@ -110,7 +119,15 @@ def answer(request: HttpRequest, asked: query.Query, seen: dict[str, Any]) -> di
     outcome = ("partial" if failed else "found") if rows else ("not-ready" if failed else "nothing")
     following = request.GET.copy()
     following["cursor"] = got["cursor"] or ""
+    looked = None
+    if "where" in asked.params:
+        looked = (got.get("scanned") or 0) + _whole(request.GET.get("looked", ""))
+        following["looked"] = str(looked)
+        if outcome == "nothing" and got["cursor"]:
+            outcome = "found"
     return {
+        "entries": got["entries"],
+        "looked": looked,
         "outcome": outcome,
         "words": f"{len(failed)} of {len(got['sources'])} partitions did not answer. What they hold is missing here."
         if failed
@@ -122,11 +139,26 @@ def answer(request: HttpRequest, asked: query.Query, seen: dict[str, Any]) -> di
     }
 
 
+def _whole(text: str) -> int:
+    return int(text) if text.isdecimal() and len(text) < 16 else 0  # noqa: PLR2004 - what a page has surely not looked at
+
+
+def pointed(asked: query.Query, state: dict[str, Any] | None) -> dict[str, str] | None:
+    """Return the filter's text around the character where it could not be read on."""
+    at = (state or {}).get("position")
+    text = asked.params.get("where", "")
+    if not isinstance(at, int) or not text:
+        return None
+    return {"before": text[:at], "at": text[at : at + 1] or "\N{NO-BREAK SPACE}", "after": text[at + 1 :]}
+
+
 def row(
     found: dict[str, Any], answered: list[dict[str, Any]], asked: query.Query, seen: dict[str, Any]
 ) -> dict[str, Any]:
     """Return an entry as a table shows it: cut to a line, with its owner and a link to the whole."""
     address = query.address_of(found, asked.written, seen["key_serde"])
+    if asked.by == "versions":
+        address["as_of"] = str(found["valid_from"])
     owner = next((each["instance"] for each in answered if each["partition"] == found["partition"]), None)
     return found | {
         "key_shown": display(found["key"], CELL_CHARACTERS_MAX),
@@ -194,6 +226,7 @@ def form(asked: query.Query, seen: dict[str, Any]) -> dict[str, Any]:
             for name in shown
         ],
         "formats": query.FORMATS,
+        "where": asked.written.get("where", ""),
         "key_format": asked.written.get("key_format", ""),
         "value_format": asked.written.get("value_format", ""),
         "limits": query.LIMITS,
@@ -209,9 +242,11 @@ _TEXTS: dict[str, dict[str, str]] = {
     "prefix": {"label": "Keys that begin with", "hint": ""},
     "from": {"label": "From key", "hint": "inclusive; empty: the first"},
     "to": {"label": "To key", "hint": "inclusive; empty: the last"},
-    "window_from": {"label": "Windows from (UTC)", "hint": "start of the first window"},
-    "window_to": {"label": "to (UTC)", "hint": "start of the last window"},
-    "session_from": {"label": "Sessions from (UTC)", "hint": ""},
-    "session_to": {"label": "to (UTC)", "hint": ""},
-    "as_of": {"label": "As of (UTC)", "hint": "what was valid then"},
+    "window_from": {"label": "Windows from", "hint": "start of the first window"},
+    "window_to": {"label": "to", "hint": "start of the last window"},
+    "session_from": {"label": "Sessions from", "hint": ""},
+    "session_to": {"label": "to", "hint": ""},
+    "as_of": {"label": "As of", "hint": "what was valid then"},
+    "valid_from": {"label": "Valid from", "hint": "versions valid at this time or later"},
+    "valid_to": {"label": "to", "hint": "versions valid at this time or earlier"},
 }

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # The command's own options for a query's parameters, and which of them each of its actions takes.
 _OPTIONS = {
     "key_format": "--key-format", "value_format": "--value-format", "limit": "--limit", "partition": "--partition", "reverse": "--reverse",
-    "window_from": "--from-ms", "window_to": "--to-ms", "session_from": "--from-ms", "session_to": "--to-ms",
+    "window_from": "--from-ms", "window_to": "--to-ms", "session_from": "--from-ms", "session_to": "--to-ms", "valid_from": "--from-ms", "valid_to": "--to-ms", "where": "--where",
 }  # fmt: skip
 _FORMATS = {"key_format", "value_format"}
 
@@ -70,8 +70,11 @@ def _command(app: str, store: str, params: dict[str, str], kind: str | None) -> 
     if "to" in params and "from" not in params:
         return ""
     timed = kind if kind in {"window", "session"} and not {"prefix", "from"} & params.keys() else None
-    action = timed or (
-        "prefix" if "prefix" in params else "as-of" if "as_of" in params else "get" if "key" in params else "range"
+    versions = "versions" if {"valid_from", "valid_to"} & params.keys() else None
+    action = (
+        versions
+        or timed
+        or ("prefix" if "prefix" in params else "as-of" if "as_of" in params else "get" if "key" in params else "range")
     )
     taken = _FORMATS if action in {"get", "as-of"} else _OPTIONS.keys()
     words = ["--application", app]

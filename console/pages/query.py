@@ -21,7 +21,7 @@ WAYS: dict[str, tuple[str, ...]] = {
     "key-value": ("all", "key", "prefix", "range"),
     "window": ("all", "key", "window"),
     "session": ("all", "key", "session"),
-    "versioned": ("all", "key", "range", "as-of"),
+    "versioned": ("all", "key", "range", "as-of", "versions"),
 }
 LABELS = {
     "all": "All",
@@ -31,6 +31,7 @@ LABELS = {
     "window": "Windows",
     "session": "Sessions",
     "as-of": "As of",
+    "versions": "Versions",
 }
 # way -> the fields that its form shows, beside those that every way has
 FIELDS: dict[str, tuple[str, ...]] = {
@@ -41,8 +42,9 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "window": ("window_from", "window_to"),
     "session": ("session_from", "session_to"),
     "as-of": ("key", "as_of"),
+    "versions": ("key", "valid_from", "valid_to"),
 }
-TIMES = {"window_from", "window_to", "session_from", "session_to", "as_of"}
+TIMES = {"window_from", "window_to", "session_from", "session_to", "as_of", "valid_from", "valid_to"}
 FORMATS = ("string", "json", "int64", "int32", "double", "float", "hex", "base64")
 OVERRIDES = ("key_format", "value_format")
 # Readers of keys that take a query's text as it stands; others take it as JSON (docs/contracts.md, section 2).
@@ -76,9 +78,11 @@ def read(get: Mapping[str, str], kind: str) -> Query:
         by = next((way for way in ways if any(get.get(name) for name in FIELDS[way])), "all")
     names = fields_of(by, kind)
     written = {
-        name: value for name in (*names, "partition", *OVERRIDES, "reverse", "limit") if (value := get.get(name, ""))
+        name: value
+        for name in (*names, "where", "partition", *OVERRIDES, "reverse", "limit")
+        if (value := get.get(name, ""))
     }
-    if by in {"key", "as-of"} and "key" not in written:
+    if by in {"key", "as-of", "versions"} and "key" not in written:
         return Query(by, written, problem="Write the key to look for.")
     if by == "prefix" and "prefix" not in written:
         return Query(by, written, problem="Write the prefix that the keys begin with.")
@@ -96,6 +100,9 @@ def read(get: Mapping[str, str], kind: str) -> Query:
         params[name] = str(moment)
     if not params["limit"].isdigit():
         params["limit"] = str(LIMIT)
+    if by == "versions":
+        params.pop("reverse", None)
+        params.setdefault("valid_from", "0")
     if get.get("cursor"):
         params["cursor"] = get["cursor"]
     return Query(by, written, params)

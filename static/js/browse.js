@@ -61,15 +61,16 @@ async function more(link) {
   const page = await fetchPage(link.href, "query");
   const body = document.getElementById("entries");
   const added = page.querySelectorAll("#entries > tr");
-  if (added.length === 0) {
+  const next = page.getElementById("more") ?? page.getElementById("end");
+  // A page that failed has neither; one whose filter has found its first entry has the table that this page lacks.
+  if (!next || !body) {
     await ask(link.href, false);
     return;
   }
-  for (const row of added) body?.append(document.importNode(row, true));
-  const next = page.getElementById("more");
-  const end = page.querySelector(".entries ~ footer .faint, footer.card-foot .faint");
-  if (next) link.replaceWith(document.importNode(next, true));
-  else if (end) link.replaceWith(document.importNode(end, true));
+  for (const row of added) body.append(document.importNode(row, true));
+  link.replaceWith(document.importNode(next, true));
+  const looked = page.getElementById("looked");
+  if (looked) document.getElementById("looked")?.replaceWith(document.importNode(looked, true));
   const count = document.querySelector('[data-live="count"]');
   if (count && body) count.textContent = `${body.children.length} entries`;
 }

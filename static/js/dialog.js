@@ -20,8 +20,10 @@ async function open(url, look) {
   dialog.className = look;
   dialog.replaceChildren(document.importNode(content, true));
   refreshTimes();
+  dialog.dataset.url = url;
   if (!dialog.open) dialog.showModal();
   gate();
+  document.dispatchEvent(new Event("statehouse:dialog"));
 }
 
 /** Apply stays closed until what has to be typed is typed. The server checks the same again. */

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from engine.query.expression import BadExpression, compiled
+
 COUNTS = {
     "UA": 58_665,
     "B6": 54_635,
@@ -30,9 +32,11 @@ START = 1_357_020_000_000
 
 
 class Unavailable(Exception):
-    def __init__(self, code: str, words: str, *, retryable: bool = False, state: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, code: str, words: str, *, status: int = 503, retryable: bool = False, state: dict[str, Any] | None = None
+    ) -> None:
         super().__init__(words)
-        self.code, self.words, self.retryable, self.state = code, words, retryable, state
+        self.code, self.words, self.status, self.retryable, self.state = code, words, status, retryable, state
 
 
 def entry(key: str, value: Any, partition: int, **more: Any) -> dict[str, Any]:
@@ -77,6 +81,29 @@ def of_key(app: str, store: str, params: dict[str, str]) -> dict[str, Any]:
     return {"versions": made, "changelog": topic, "partition": int(params["partition"]), "looked": looked}
 
 
+def chosen(store: str, params: dict[str, str], *, bumped: bool) -> tuple[list[dict[str, Any]], int | None]:
+    """The rows that a query means, and how many a filter looked at."""
+    rows = everything(store)
+    if "key" in params:
+        rows = [row for row in rows if row["key"] == params["key"]]
+    if "prefix" in params:
+        rows = [row for row in rows if row["key"].startswith(params["prefix"])]
+    rows = [row for row in rows if params.get("from", "") <= row["key"] <= params.get("to", "~")]
+    if "window_from" in params:
+        rows = [row for row in rows if row["window"]["start"] >= int(params["window_from"])]
+    if "window_to" in params:
+        rows = [row for row in rows if row["window"]["start"] <= int(params["window_to"])]
+    if bumped:
+        rows = [row | {"value": row["value"] + 1} if row["key"] == "UA" else row for row in rows]
+    if "where" not in params:
+        return rows, None
+    try:
+        test = compiled(params["where"])
+    except BadExpression as error:
+        raise Unavailable("bad-request", error.message, status=400, state=error.state) from error
+    return [row for row in rows if test(row)], len(rows)
+
+
 def install(module: Callable[..., None], scene: dict[str, Any]) -> None:
     def page(app: str, store: str, params: dict[str, str]) -> dict[str, Any]:
         del app
@@ -89,16 +116,7 @@ def install(module: Callable[..., None], scene: dict[str, Any]) -> None:
             )
         if params.get("key_format") == "int64" and not params.get("key", "0").lstrip("-").isdigit():
             raise Unavailable("bad-request", f"{params['key']!r} is not an int64.")
-        rows = everything(store)
-        if "key" in params:
-            rows = [row for row in rows if row["key"] == params["key"]]
-        if "prefix" in params:
-            rows = [row for row in rows if row["key"].startswith(params["prefix"])]
-        rows = [row for row in rows if params.get("from", "") <= row["key"] <= params.get("to", "~")]
-        if "window_from" in params:
-            rows = [row for row in rows if row["window"]["start"] >= int(params["window_from"])]
-        if "window_to" in params:
-            rows = [row for row in rows if row["window"]["start"] <= int(params["window_to"])]
+        rows, scanned = chosen(store, params, bumped=bool(scene.get("bump")))
         first, limit = int(params.get("cursor", 0)), int(params.get("limit", 50))
         cursor = str(first + limit) if len(rows) > first + limit else None
         asked = {row["partition"] for row in rows} if "key" in params else set(range(4))
@@ -125,7 +143,20 @@ def install(module: Callable[..., None], scene: dict[str, Any]) -> None:
                     "retryable": True,
                 },
             }
-        return {"entries": rows[first : first + limit], "cursor": cursor, "sources": sources, "served_by": "engine-1"}
+        return {
+            "entries": rows[first : first + limit],
+            "cursor": cursor,
+            "sources": sources,
+            "served_by": "engine-1",
+            "scanned": scanned,
+        }
+
+    def largest(app: str, store: str, params: dict[str, str]) -> dict[str, Any]:
+        rows = sorted(page(app, store, {"limit": "500"})["entries"], key=lambda row: -row["size"])[
+            : int(params["limit"])
+        ]
+        source = {"instance": "engine-1", "partition": 0, "role": "active", "position": 58_665, "lag": 0, "error": None}
+        return {"entries": rows, "scanned": 400_000, "approximate": 1_200_000, "complete": False, "sources": [source]}
 
     module("console.browse", "history", of_key=of_key)
-    module("console.browse", "entries", page=page, Unavailable=Unavailable)
+    module("console.browse", "entries", page=page, largest=largest, Unavailable=Unavailable)

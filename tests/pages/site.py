@@ -5,7 +5,7 @@
 It is the real Django project with the real templates, policy and headers; only what the observer, the engines and the
 workers would say comes from ``samples.py``. ``/__test__/<command>`` steers it: ``silence`` and ``speak`` stop and start
 the WebSocket's messages, ``age`` makes the observer old, ``scene?name=…`` and
-``engines?are=restoring|partial`` change the data, ``reset`` undoes it all.
+``engines?are=restoring|partial`` and ``bump`` change the data, ``reset`` undoes it all.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Site:
                         "topic": topic,
                         "at": now,
                         "observer_at": now - scene["age_ms"],
-                        "data": {},
+                        "data": await watched(topic),
                     }
                     await send({"type": "websocket.send", "text": json.dumps(message)})
                 await asyncio.sleep(0.5)
@@ -98,11 +98,25 @@ class Site:
             "age": {"age_ms": int(query.get("ms", "0"))},
             "scene": {"name": query.get("name", "usual")},
             "engines": {"engines": query.get("are", "")},
-            "reset": {"name": "usual", "silent": False, "age_ms": 0, "engines": ""},
+            "bump": {"bump": True},
+            "reset": {"bump": False, "name": "usual", "silent": False, "age_ms": 0, "engines": ""},
         }
         scene.update(changes.get(command, {}))
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
         await send({"type": "http.response.body", "body": b"ok"})
+
+
+async def watched(topic: str) -> dict[str, Any]:
+    """What the real socket would send for an entry that is open; nothing for the other topics, whose pages ask again."""
+    if not topic.startswith("entry:"):
+        return {}
+    from asgiref.sync import sync_to_async
+
+    from console.live import topics
+
+    found = topics.parse(topic)
+    assert found is not None, topic
+    return await sync_to_async(found.build)() or {}
 
 
 def main() -> None:

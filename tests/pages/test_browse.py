@@ -78,7 +78,7 @@ def test_more_adds_the_next_page(signed_in: Any, site: Site) -> None:
 def test_a_failed_query_keeps_the_last_result_and_says_why(signed_in: Any, site: Site) -> None:
     signed_in.goto(site.url + STORE)
     ask(signed_in, "key", key="UA")
-    signed_in.click(".options summary")
+    signed_in.click(".options summary:has-text('Decode')")
     signed_in.select_option("[name=key_format]", "int64")
     ask(signed_in, "key", key="UA")
     assert "This query can" in signed_in.inner_text("[data-live=outcome]")
@@ -138,3 +138,40 @@ def test_live_updates_leave_the_query_and_its_rows_alone(signed_in: Any, site: S
     signed_in.wait_for_timeout(1_500)
     assert signed_in.input_value("[name=key]") == "half a k"
     assert len(keys(signed_in)) == 16
+
+
+def test_a_filter_shows_what_it_looked_at_and_points_at_its_own_mistake(signed_in: Any, site: Site) -> None:
+    signed_in.goto(f"{site.url}{STORE}?where=value+%3E+50000")
+    assert sorted(keys(signed_in)) == ["EV", "UA"]
+    assert "looked at 16" in signed_in.inner_text("#looked")
+    signed_in.fill("[name=where]", "value > many")
+    ask(signed_in, "all")
+    assert "text stands in quotes: 'many', at character 9" in signed_in.inner_text("[data-live=outcome]")
+    assert signed_in.inner_text("[data-live=outcome] mark") == "m"
+    assert sorted(keys(signed_in)) == ["EV", "UA"]
+    ask(signed_in, "all", where='key in ["UA", "DL"]')
+    assert sorted(keys(signed_in)) == ["DL", "UA"]
+    assert query_of(signed_in)["where"] == ['key in ["UA", "DL"]']
+
+
+def test_an_open_entry_follows_its_key_and_says_when_updates_stop(signed_in: Any, site: Site) -> None:
+    signed_in.goto(f"{site.url}{STORE}?by=key&key=UA")
+    signed_in.click("#entries a:text-is('UA')")
+    signed_in.wait_for_selector("dialog [data-entry][data-state=live]")
+    assert signed_in.inner_text("dialog .tree") == "58665"
+    site.steer("bump")
+    signed_in.wait_for_selector("dialog .tree:has-text('58666')")
+    site.steer("engines?are=restoring")
+    signed_in.wait_for_selector("dialog [data-entry][data-state=stale]")
+    assert "58666" in signed_in.inner_text("dialog .tree")
+    site.steer("engines?are=")
+    signed_in.wait_for_selector("dialog [data-entry][data-state=live]")
+    site.steer("age?ms=6000")
+    signed_in.wait_for_selector("dialog [data-entry][data-state=stale]")
+
+
+def test_an_entry_has_a_page_of_its_own_that_is_live_as_well(signed_in: Any, site: Site) -> None:
+    signed_in.goto(f"{site.url}{STORE}entry/?key=UA&partition=3")
+    signed_in.wait_for_selector("[data-entry][data-state=live]")
+    site.steer("bump")
+    signed_in.wait_for_selector(".tree:has-text('58666')")

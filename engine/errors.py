@@ -15,6 +15,8 @@
     │   └── TaskMigrated        another member owns the task now: close it without committing
     └── StopEngine              nothing in this process can mend it: stop with this message
         ├── StateDirectoryLocked
+        ├── DiskFull            the state directory has no room left: start again once it has, nothing is lost
+        │   └── DiskNearlyFull  … and there is still enough for a clean stop
         ├── StoreFull           a bounded in-memory store has reached its bound
         ├── StoreError          a store was used in a way that it does not allow
         └── Fatal
@@ -83,6 +85,14 @@ class StopEngine(StatehouseError):
 
 class StateDirectoryLocked(StopEngine):
     """Another process holds the state directory."""
+
+
+class DiskFull(StopEngine):
+    """The state directory's disk is full. Started again with room, the engine replays what it could not write."""
+
+
+class DiskNearlyFull(DiskFull):
+    """The disk has less room than `disk_free_bytes_min`: enough to commit and to close, not to go on."""
 
 
 class StoreFull(StopEngine):

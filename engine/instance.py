@@ -18,7 +18,7 @@ from engine.control.commands import Commands, LoopQueue
 from engine.control.reporter import StatusReporter
 from engine.control.routes import routes
 from engine.control.view import StatusView
-from engine.errors import Fatal, StatehouseError
+from engine.errors import DiskNearlyFull, Fatal, StatehouseError
 from engine.hosting.handles import InstanceView
 from engine.hosting.orders import Orders
 from engine.hosting.report import Report, as_json
@@ -28,6 +28,7 @@ from engine.query.metadata import Metadata
 from engine.query.service import QueryService, listen
 from engine.query.snapshots import Snapshots
 from engine.runtime import consumer as consumers
+from engine.runtime import state_directory
 from engine.runtime.active_task import TaskParts
 from engine.runtime.blueprint import Blueprint, internal_topics, survey
 from engine.runtime.commit import Committer, CrashPoint
@@ -86,21 +87,39 @@ class Engine:
         """Run until stopped; raises the error that ended it, if one did."""
         self.directory.lock()
         try:
+            self.directory.check_space(self.config.disk_free_bytes_min)
             self._compose()
             self._begin()
             while not self._stop.is_set():
                 self.loop.turn()
             self.phase = "stopping"
-        except BaseException as error:
-            self.phase = "failed"
-            self.error = error
-            self._note_error(f"{type(error).__name__}: {error}")
-            raise
+        except BaseException as caught:
+            error = self._failed(caught)
+            if error is caught:
+                raise
+            raise error from caught
         finally:
-            try:
-                self._started.close()
-            finally:
-                self.directory.unlock()
+            self._end()
+
+    def _failed(self, caught: BaseException) -> BaseException:
+        """Note what ended the engine; returns the error to raise."""
+        if self.error is None:
+            self.error = state_directory.named(caught)
+            self.phase = "failed"
+            self._note_error(f"{type(self.error).__name__}: {self.error}")
+        return self.error
+
+    def _end(self) -> None:
+        """Stop what was started, in reverse. What fails in that is the engine's error only where there is none yet."""
+        try:
+            self._started.close()
+        except Exception as second:
+            if self.error is None:
+                self.error = second
+                raise
+            log.warning("closing failed too: %s", second)
+        finally:
+            self.directory.unlock()
 
     def start(self) -> None:
         """Run in a thread; `wait` and `stop` end it."""
@@ -137,6 +156,10 @@ class Engine:
             return "starting", "joins its group"
         waiting = len(self.tasks.take_overs)
         return ("rebalancing", f"{waiting} tasks restore") if waiting else ("running", None)
+
+    def _ends_cleanly(self) -> bool:
+        """Whether what was done since the last commit counts, and stores go to disk."""
+        return self.error is None or isinstance(self.error, DiskNearlyFull)
 
     def _run_quietly(self) -> None:
         try:
@@ -283,7 +306,7 @@ class Engine:
         # Reported to the end: that the tasks close is worth seeing.
         self.reporter.start()
         self._started.callback(lambda: self.reporter.stop(clean=self.error is None))
-        self._started.callback(lambda: self.loop.finish(clean=self.error is None))
+        self._started.callback(lambda: self.loop.finish(clean=self._ends_cleanly()))
         if self.config.listen is not None:
             self._started.callback(self.snapshots.close)
             self.service.start()

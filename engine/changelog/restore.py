@@ -17,8 +17,8 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from engine import broker_errors
-from engine.changelog.topics import Topics
-from engine.errors import StatehouseError
+from engine.changelog.topics import ANSWER_SECONDS, Topics
+from engine.errors import BrokerUnavailable, StatehouseError
 from engine.stores import open_store
 from engine.stores.contract import ChangelogRecord
 from engine.topology.stores import StoreSpec
@@ -26,6 +26,14 @@ from engine.topology.stores import StoreSpec
 # One batch of a restore, hence one WriteBatch per partition in it: large enough to vanish, small enough to cancel soon.
 BATCH_RECORDS = 20_000
 POLL_SECONDS = 0.2
+_READING = {
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "auto.offset.reset": "error",
+    "isolation.level": "read_committed",
+    "check.crcs": True,
+    "allow.auto.create.topics": False,
+}
 
 Place = tuple[str, int]
 
@@ -94,12 +102,7 @@ class Reader:
                 "fetch.wait.max.ms": 50,
                 **client,
                 "group.id": group,
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
-                "auto.offset.reset": "error",
-                "isolation.level": "read_committed",
-                "check.crcs": True,
-                "allow.auto.create.topics": False,
+                **_READING,
             }
         )
         self.reading: dict[Place, Restoring] = {}
@@ -164,6 +167,30 @@ class Reader:
     def close(self) -> None:
         """Let go of the connection."""
         self._consumer.close()
+
+
+def holds_records(client: Mapping[str, Any], place: Place, start: int, end: int) -> bool:
+    """Whether a changelog partition has anything to apply from `start` up to `end`, and not only transaction markers.
+
+    Raises BrokerUnavailable when it cannot be read, TaskCorrupted when `start` is no longer there.
+    """
+    consumer = Consumer({**client, **_READING, "group.id": "statehouse-restore"})
+    asked = TopicPartition(*place)
+    try:
+        consumer.assign([TopicPartition(*place, start)])
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while consumer.position([asked])[0].offset < end:
+            for message in consumer.consume(1, POLL_SECONDS):
+                error = message.error()
+                if error is None:
+                    return int(message.offset() or 0) < end
+                if not error.retriable():
+                    raise broker_errors.named(error, f"changelog {place[0]}-{place[1]}")
+            if time.monotonic() > deadline:
+                raise BrokerUnavailable(f"changelog {place[0]}-{place[1]} could not be read: are the brokers up?")
+    finally:
+        consumer.close()
+    return False
 
 
 def _apply(restoring: Restoring, messages: list[Any]) -> int:

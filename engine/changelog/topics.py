@@ -51,8 +51,8 @@ class Topics:
     """
 
     def __init__(self, client: Mapping[str, Any], replication_factor: int = -1) -> None:
-        self._client: dict[str, Any] = dict(client)
-        self.admin = AdminClient(self._client)
+        self.client: dict[str, Any] = dict(client)
+        self.admin = AdminClient(self.client)
         self.replication_factor = replication_factor
 
     def partition_counts(self, names: Iterable[str]) -> dict[str, int]:
@@ -154,7 +154,7 @@ class Topics:
                 log.debug("%s; asking again", error)
                 if now > renew_at:
                     # A client can hold on to the answer that a topic is unknown: a new one asks afresh.
-                    self.admin = AdminClient(self._client)
+                    self.admin = AdminClient(self.client)
                     renew_at = now + RENEW_SECONDS
                 time.sleep(RETRY_SECONDS)
 

@@ -119,18 +119,25 @@ class StatusReporter:
         producer = Producer({**self._client, **_PRODUCER}, logger=_log)
         while not self._stopping.is_set():
             started = time.monotonic()
-            try:
-                self._round(producer)
-            except Exception:  # noqa: BLE001 (one failed report must not end them: the instance would seem dead)
-                self.collect_failures_total += 1
-                _log.exception("status.round_failed")
+            self._guarded_round(producer)
             self._wake.wait(max(_ROUND_SECONDS - (time.monotonic() - started), 0.02))
             self._wake.clear()
-        if self._clean and self._has_topic:
+        if not self._clean:
+            # The last word of an instance that fails is what it failed with; nothing older may be under way then.
+            producer.flush(_FAREWELL_SECONDS)
+            self._guarded_round(producer)
+        elif self._has_topic:
             self._take_events()
             for message in self._outbox.farewell(_now_ms()):
                 self._send(producer, message)
         producer.flush(_FAREWELL_SECONDS)
+
+    def _guarded_round(self, producer: Producer) -> None:
+        try:
+            self._round(producer)
+        except Exception:  # noqa: BLE001 (one failed report must not end them: the instance would seem dead)
+            self.collect_failures_total += 1
+            _log.exception("status.round_failed")
 
     def _round(self, producer: Producer) -> None:
         # First, so that what was delivered or lost since the last round is known to this one.

@@ -7,6 +7,7 @@ and their dispatch are in `task`; what stands here is what a `Task` does not kno
        └────────────┴───────────────────────^
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -232,6 +233,11 @@ class ActiveTask:
             queue.shown = max(queue.position, seen) if queue.waiting == 0 else queue.position
 
     @property
+    def damaged(self) -> bool:
+        """Whether one of its stores was found damaged: it is rebuilt when the task is taken over again."""
+        return any(getattr(o.store, "damaged", False) for o in self.stores.values())
+
+    @property
     def waiting(self) -> int:
         """Records polled and not processed yet."""
         return sum(q.waiting for q in self.inputs.by_place.values())
@@ -261,10 +267,12 @@ class ActiveTask:
         if self.task is not None:
             self.task.close()
             self.task = None
-        for opened in self.stores.values():
-            if clean:
-                opened.store.flush()
-            opened.store.close()
+        with contextlib.ExitStack() as closing:
+            # All of them, whatever one says: a disk that is full fails a flush.
+            for opened in self.stores.values():
+                closing.callback(opened.store.close)
+                if clean:
+                    closing.callback(opened.store.flush)
         self.stores = {}
 
     def _running(self) -> Task:

@@ -1,4 +1,4 @@
-"""What the loop does now and then: measuring for the reports, recommitting, purging, tidying up.
+"""What the loop does now and then: measuring for the reports, watching the disk, recommitting, purging, tidying up.
 
 Last step of a turn. Owner: the loop; its thread only. Each duty has its own interval and does little at a time.
 """
@@ -16,6 +16,7 @@ from engine.runtime.tasks import Tasks
 log = logging.getLogger(__name__)
 
 MEASURE_SECONDS = 0.5
+SPACE_SECONDS = 1.0
 TIDY_SECONDS = 60.0
 
 
@@ -31,13 +32,16 @@ class Housekeeping:
         self._topics = topics
         self._directory = directory
         now = time.monotonic()
-        self._measured_at = 0.0
+        self._measured_at = self._space_at = 0.0
         self._recommitted_at = self._purged_at = self._tidied_at = now
         self._purged: dict[tuple[str, int], int] = {}
 
     def turn(self) -> None:
-        """Do what is due."""
+        """Do what is due; raises DiskNearlyFull while there is still room for a clean stop."""
         now = time.monotonic()
+        if now - self._space_at >= SPACE_SECONDS:
+            self._space_at = now
+            self._directory.check_space(self._config.disk_free_bytes_min)
         if now - self._measured_at >= MEASURE_SECONDS:
             self._measured_at = now
             for task in self._tasks.running():

@@ -101,7 +101,9 @@ class Loop:
         except TaskCorrupted as error:
             log.warning("%s", error)
             self._undo = True
-            for task in self._tasks.running():
+            running = self._tasks.running()
+            # A damaged store names its task; an offset that is gone may be any task's.
+            for task in [t for t in running if t.damaged] or running:
                 self._tasks.retake(task.id, str(error))
         except Retry as error:
             log.warning("%s; trying again", error)
@@ -207,5 +209,7 @@ class Loop:
             log.warning("the last commit failed, its records will be processed again: %s", error)
             clean = False
         finally:
-            self._tasks.close_all(clean=clean)
-            self._consumer.close()
+            try:
+                self._tasks.close_all(clean=clean)
+            finally:
+                self._consumer.close()

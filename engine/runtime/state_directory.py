@@ -9,6 +9,7 @@ Owner: the engine; the lock is taken before anything else starts. `CURRENT` is m
 before a path is made of them. Everything is created with mode 0750.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from engine.config import new_instance_id
-from engine.errors import ConfigError, Fatal, StateDirectoryLocked
+from engine.errors import ConfigError, DiskFull, DiskNearlyFull, Fatal, StateDirectoryLocked
 from engine.names import check_name
 
 DIRECTORY_MODE = 0o750
@@ -30,6 +31,8 @@ STAGING_SUFFIX = ".staging"
 CURRENT = "CURRENT"
 _GENERATION = re.compile(r"g(\d{8})")
 _TASK = re.compile(r"\d{1,6}_\d{1,6}")
+# No room on the device, none within the user's quota, none within the process's limit on a file's size.
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class Identity(NamedTuple):
@@ -188,6 +191,17 @@ class StateDirectory:
             shutil.rmtree(self.application / task, ignore_errors=True)
         return removed
 
+    def check_space(self, free_min: int) -> None:
+        """Raise DiskNearlyFull when less than `free_min` bytes are free for this user; 0 checks nothing."""
+        if free_min <= 0:
+            return
+        free = shutil.disk_usage(self.root).free
+        if free < free_min:
+            raise DiskNearlyFull(
+                f"{self.root} has {free:,} bytes free, and disk_free_bytes_min is {free_min:,}: make room there and start "
+                "again, or lower that setting"
+            )
+
     def bytes_used(self) -> int:
         """Size of all files below the application's directory."""
         return sum(_size(path) for path in _files(self.application))
@@ -200,6 +214,14 @@ class StateDirectory:
         directory.mkdir(parents=True, exist_ok=True, mode=DIRECTORY_MODE)
         if directory.stat().st_uid == os.getuid():
             directory.chmod(DIRECTORY_MODE)
+
+
+def named(error: BaseException) -> BaseException:
+    """An operating system's error as the engine's, where it says that there is no room; any other as it is."""
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        where = f" for {error.filename}" if error.filename else ""
+        return DiskFull(f"there is no room left{where} ({error.strerror}): make room and start again")
+    return error
 
 
 def _write(path: Path, text: str) -> None:

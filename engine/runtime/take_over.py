@@ -15,7 +15,7 @@ from typing import Any
 from confluent_kafka import TopicPartition
 
 from engine.changelog import partition_time
-from engine.changelog.restore import Restoring
+from engine.changelog.restore import Restoring, holds_records
 from engine.changelog.topics import Topics
 from engine.errors import ConfigError, Fatal, TaskCorrupted
 from engine.runtime.active_task import ActiveTask, Committed, OpenStore
@@ -156,7 +156,7 @@ class Preparation:
             return
         place = (changelog, wanted.partition)
         begin, end = begins[place], ends[place]
-        distrust = self._distrust(store, changelog, begin, end)
+        distrust = self._distrust(store, place, begin, end)
         if distrust is not None:
             wanted.notes.append(f"store {name}: {distrust}; rebuilding it from {changelog}")
             store.close()
@@ -183,7 +183,7 @@ class Preparation:
         store = open_store(live.spec, path, task.context)
         place = (live.changelog, task.partition)
         begin, end = self._topics.begin_offsets([place])[place], self._topics.end_offsets([place])[place]
-        distrust = self._distrust(store, live.changelog, begin, end)
+        distrust = self._distrust(store, place, begin, end)
         if distrust is not None:
             store.close()
             raise TaskCorrupted(f"generation {generation} of store {name} cannot take over: {distrust}")
@@ -207,7 +207,7 @@ class Preparation:
             wanted.notes.append(str(error))
             return generation, open_store(spec, path, wanted.context), f"corruption: {error}"
 
-    def _distrust(self, store: Any, changelog: str, begin: int, end: int) -> str | None:
+    def _distrust(self, store: Any, place: Place, begin: int, end: int) -> str | None:
         """Why a store's content cannot be carried on from its changelog, or None."""
         position, checkpoint_at = store.position, store.checkpoint_at
         if position is None:
@@ -218,7 +218,8 @@ class Preparation:
             return f"truncated: the changelog begins at {begin}, the store stands at {position}"
         if position < end and checkpoint_at is not None:
             age = int(time.time() * 1000) - checkpoint_at
-            if age > self._retention(changelog):
+            # Behind the last record stands its transaction's marker: an application that rested for days is not behind.
+            if age > self._retention(place[0]) and holds_records(self._topics.client, place, position, end):
                 return TOO_OLD
         return None
 

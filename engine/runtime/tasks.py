@@ -4,6 +4,7 @@ Owner: the loop; its thread only. Implements `membership.Listener`: what it does
 never restore. Other threads see the tasks through `published`, a tuple that is replaced as a whole.
 """
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterable
 
@@ -177,8 +178,9 @@ class Tasks:
     def close_all(self, *, clean: bool) -> None:
         """Close every task; none begins any more."""
         self.leaving = True
-        for name in list(self.by_id):
-            self._close(name, clean=clean)
+        with contextlib.ExitStack() as closing:  # every one, whatever the disk says of another
+            for name in self.by_id:
+                closing.callback(self._close, name, clean=clean)
         self._publish()
 
     # -- one task -----------------------------------------------------------------------------------------------------

@@ -151,6 +151,11 @@ class LayeredStore:
         return self._backend.bytes()
 
     @property
+    def damaged(self) -> bool:
+        """Whether committed rows could not be read: the store is to be rebuilt."""
+        return bool(getattr(self._backend, "damaged", False))
+
+    @property
     def backend(self) -> Backend:
         """The committed state itself, for verification, export and compaction."""
         return self._backend

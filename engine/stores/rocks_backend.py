@@ -11,14 +11,14 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
 from rocksdict import AccessType, Rdict, RdictIter, ReadOptions, WriteBatch, WriteOptions
 
-from engine.errors import StateDirectoryLocked, StatehouseError, StoreError, TaskCorrupted
+from engine.errors import DiskFull, StateDirectoryLocked, StatehouseError, StoreError, TaskCorrupted
 from engine.stores.backend import DEFAULT, EVERYTHING, Columns, Range, Write
 from engine.stores.rocks_options import make_options
 
@@ -29,7 +29,8 @@ _SORT_FROM = 1_000
 # Up to so many entries a count is exact: a few ms of scanning. People notice when 16 keys are "about 415".
 _COUNT_EXACTLY_MAX = 5_000
 # What a rebuild can't mend, in the operating system's words.
-_ENVIRONMENT = ("No space left", "Permission denied", "Read-only file system", "Too many open files", "Disk quota")
+_ENVIRONMENT = ("Permission denied", "Read-only file system", "Too many open files")
+_NO_ROOM = ("No space left", "Disk quota", "File too large", "Max allowed space was reached")
 # Lies in a generation that was found damaged after it had opened: it is rebuilt at its next opening, whoever that is.
 _DAMAGED = "DAMAGED"
 _SIZE_PROPERTIES = ("rocksdb.live-sst-files-size", "rocksdb.cur-size-all-mem-tables")
@@ -71,6 +72,11 @@ class RocksBackend:
         self._handles = {name: self._db.get_column_family_handle(name) for name in names}
         # Entries of each family as counted since the last write (None: too many to count).
         self._counts: dict[str, int | None] = {}
+
+    @property
+    def damaged(self) -> bool:
+        """Whether rows could not be read since it was opened."""
+        return self._damage is not None
 
     def get_many(self, family: str, keys: list[bytes]) -> list[bytes | None]:
         """See `Backend`."""
@@ -201,14 +207,15 @@ class RocksBackend:
         with self._gate:
             if self._db is None:
                 return
-            self._closed = True
-            self._handles = {}
-            for name, space in self._spaces.items():
-                if name != DEFAULT:
-                    space.close()
-            self._spaces = {}
-            self._db.close()
-            self._db = None
+            database, spaces = self._db, [s for name, s in self._spaces.items() if name != DEFAULT]
+            self._handles, self._spaces, self._db = {}, {}, None
+            # RocksDB flushes here, which a full disk fails; each is let go of all the same, and one error tells it all.
+            try:
+                with self._named_errors("closed"), ExitStack() as closing:
+                    for each in (database, *spaces):
+                        closing.callback(each.close)
+            finally:
+                self._closed = True
 
     def _rows(self, _options: ReadOptions, iterator: RdictIter, *, forward: bool) -> Iterator[Row]:
         """What an iterator has from where it stands, to its end.
@@ -248,6 +255,8 @@ class RocksBackend:
                 f"{what}: another process holds it, or an iterator that was not closed. Stop the other process, or give "
                 "this one another state directory"
             )
+        if any(sign in words for sign in _NO_ROOM):
+            return DiskFull(f"{what}: there is no room left. Make room and start again: what is missing is replayed")
         if any(sign in words for sign in _ENVIRONMENT):
             return StoreError(f"{what}: the disk or its limits are at fault; mend them and start again")
         corrupted = f"{what}: it must be rebuilt from its changelog"

@@ -1,6 +1,6 @@
 """`manage.py engine run package.module:build --application-id shop`: run instances of an application.
 
-Exit codes: 0 stopped, 1 failed, 2 wrong settings or topology, 3 the state directory is in use, 75 a stop took too long,
+Exit codes: 0 stopped, 1 failed, 2 wrong settings or topology, 3 the state directory is in use, 4 its disk is full, 75 a stop took too long,
 130 ended by a second signal.
 """
 
@@ -17,10 +17,10 @@ from django.core.management.base import BaseCommand, CommandError
 
 from engine.client_settings import parse
 from engine.config import GUARANTEES, POLICIES, EngineConfig
-from engine.errors import ConfigError, StateDirectoryLocked, StatehouseError, TopologyError
+from engine.errors import ConfigError, DiskFull, StateDirectoryLocked, StatehouseError, TopologyError
 from engine.hosting.children import command_line, end_with_parent, run_children
 from engine.instance import Engine
-from engine.runtime.signals import EXIT_CONFIG, EXIT_FAILED, EXIT_LOCKED, StopSignals
+from engine.runtime.signals import EXIT_CONFIG, EXIT_DISK_FULL, EXIT_FAILED, EXIT_LOCKED, EXIT_STOPPED, StopSignals
 
 log = logging.getLogger(__name__)
 
@@ -47,12 +47,19 @@ SETTINGS: dict[str, Callable[[str], Any]] = {
     "dead_letter_topic": str,
     "restore_bytes_per_second_max": int,
     "stop_timeout_ms": int,
+    "disk_free_bytes_min": int,
 }
 CHOICES = {
     "guarantee": GUARANTEES,
     "deserialization_handler": POLICIES,
     "processing_handler": POLICIES,
     "offset_reset": ("earliest", "latest"),
+}
+EXIT_CODES = {
+    StateDirectoryLocked: EXIT_LOCKED,
+    DiskFull: EXIT_DISK_FULL,
+    ConfigError: EXIT_CONFIG,
+    TopologyError: EXIT_CONFIG,
 }
 LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
@@ -94,19 +101,13 @@ def _run(options: dict[str, Any]) -> int:
     StopSignals(engine.request_stop, config.stop_timeout_ms).install()
     try:
         engine.run()
-    except StateDirectoryLocked as error:
-        log.error("%s", error)  # noqa: TRY400 - the sentence says it all
-        return EXIT_LOCKED
-    except (ConfigError, TopologyError) as error:
-        log.error("%s", error)  # noqa: TRY400 - the sentence says it all
-        return EXIT_CONFIG
     except StatehouseError as error:
         log.error("the engine stops: %s", error)  # noqa: TRY400 - the sentence says it all
-        return EXIT_FAILED
+        return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), EXIT_FAILED)
     except Exception:
         log.exception("the engine stops on an error that it has no name for")
         return EXIT_FAILED
-    return 0
+    return EXIT_STOPPED
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,170 @@
+"""`manage.py engine run` as a real process: what signals do, and what it exits with (the table of docs/operators.md)."""
+
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from engine.runtime import signals
+from tests.runtime import programs
+from tests.runtime.harness import (
+    PATIENCE_SECONDS,
+    ROOT,
+    committed_offsets,
+    config,
+    counted,
+    create,
+    eventually,
+    fold,
+    produce,
+    read,
+    run_to_the_end,
+)
+
+pytestmark = pytest.mark.kafka
+# A value at which the user's code stands still, and one that it does not take.
+PROGRAM = """
+import time
+from pathlib import Path
+from engine import Consumed, Produced, serdes
+
+def stand_still(value):
+    if value == "slow":
+        Path("standing-still").touch()
+        time.sleep(600)
+    if value == "bad":
+        raise ValueError("no such value")
+    return value
+
+def build(builder):
+    values = builder.stream("{name}.in", Consumed(serdes.string, serdes.string)).map_values(stand_still)
+    values.to("{name}.out", Produced(serdes.string, serdes.string))
+"""
+COUNTS = """
+from tests.runtime import programs
+build = programs.counts("{name}", output=False)
+"""
+
+
+@pytest.fixture
+def application(kafka, tmp_path):
+    name = kafka.unique("exits")
+    create(kafka, programs.input_topic(name))
+    create(kafka, programs.output_topic(name))
+    (tmp_path / "app.py").write_text(PROGRAM.format(name=name))
+    return name
+
+
+class Run:
+    """`manage.py engine run` in `directory`, where `app.py` is."""
+
+    def __init__(self, kafka, application, directory: Path, *options: str, **popen):
+        self.log = directory / "engine.log"
+        command = [sys.executable, str(ROOT / "manage.py"), "engine", "run", "app:build"]
+        told = {"--application-id": application, "--bootstrap-servers": kafka.bootstrap_servers, "--state-dir": "state"}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*command, *(part for pair in told.items() for part in pair), "--session-timeout-ms", "6000", *options],
+                cwd=directory,
+                stdout=log,
+                stderr=log,
+                **{"env": {**os.environ, "PYTHONPATH": str(ROOT)}, **popen},
+            )
+
+    def says(self, words: str) -> bool:
+        return words in self.log.read_text()
+
+    def until(self, words: str) -> None:
+        eventually(lambda: self.says(words) or self.process.poll() is not None, words)
+        assert self.says(words), self.log.read_text()[-4_000:]
+
+    def ends(self) -> int:
+        return self.process.wait(PATIENCE_SECONDS)
+
+
+@contextmanager
+def engine(kafka, application, directory, *options, **popen):
+    run = Run(kafka, application, directory, *options, **popen)
+    try:
+        yield run
+    finally:
+        if run.process.poll() is None:
+            run.process.kill()
+            run.process.wait()
+
+
+def test_sigterm_drains_and_commits_and_a_second_engine_is_refused(kafka, application, tmp_path):
+    produce(kafka, programs.input_topic(application), [(b"k", b"v%d" % i) for i in range(500)])
+    # At-least-once commits every 30 s: what is committed sooner was committed by the stop.
+    with engine(kafka, application, tmp_path, "--guarantee", "at_least_once") as first:
+        eventually(lambda: len(read(kafka, programs.output_topic(application))) == 500, "all of it")
+        with engine(kafka, application, tmp_path) as second:
+            assert second.ends() == signals.EXIT_LOCKED == 3
+        first.process.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        assert first.ends() == signals.EXIT_STOPPED == 0
+        assert time.monotonic() - began < 30
+    assert first.says(f"is in use by process {first.process.pid}")
+    assert committed_offsets(kafka, application, programs.input_topic(application), 1) == {0: 500}
+
+
+def test_a_stop_that_takes_too_long_is_ended_and_a_second_signal_ends_at_once(kafka, application, tmp_path):
+    produce(kafka, programs.input_topic(application), [(b"k", b"slow")])
+    standing = tmp_path / "standing-still"
+    with engine(kafka, application, tmp_path, "--stop-timeout-ms", "500") as run:
+        eventually(standing.exists, "the slow record")
+        run.process.send_signal(signal.SIGTERM)
+        assert run.ends() == signals.EXIT_STOP_TIMED_OUT == 75
+        assert run.says("did not stop within")
+    standing.unlink()
+    with engine(kafka, application, tmp_path, "--stop-timeout-ms", "60000") as run:
+        eventually(standing.exists, "the slow record")
+        run.process.send_signal(signal.SIGINT)
+        run.until("once more ends at once")
+        assert run.process.poll() is None
+        run.process.send_signal(signal.SIGINT)
+        assert run.ends() == signals.EXIT_FORCED == 130
+    # Neither end has made it count as done.
+    assert committed_offsets(kafka, application, programs.input_topic(application), 1)[0] <= 0
+
+
+def test_a_record_that_fails_is_1_and_a_missing_topic_is_2(kafka, application, tmp_path):
+    produce(kafka, programs.input_topic(application), [(b"k", b"bad")])
+    with engine(kafka, application, tmp_path) as run:
+        assert run.ends() == signals.EXIT_FAILED == 1
+        assert run.says(f"{application}.in-0@0 cannot be processed")
+    (tmp_path / "app.py").write_text(PROGRAM.format(name=f"{application}-missing"))
+    with engine(kafka, application, tmp_path) as run:
+        assert run.ends() == signals.EXIT_CONFIG == 2
+        assert run.says(f"{application}-missing.in does not exist")
+
+
+def test_a_full_disk_stops_by_name_and_room_lets_it_go_on(kafka, application, tmp_path):
+    (tmp_path / "app.py").write_text(COUNTS.format(name=application))
+    with engine(kafka, application, tmp_path, "--disk-free-bytes-min", str(2**62)) as run:
+        assert run.ends() == signals.EXIT_DISK_FULL == 4
+        assert run.says("make room there and start again")
+    chance = random.Random(1)
+    # Keys that do not compress, more of them than the memtables may hold: they have to go to disk.
+    keys = [chance.randbytes(40).hex().encode() for _ in range(40_000)]
+    produce(kafka, programs.input_topic(application), [(key, b"v") for key in keys])
+
+    def small_files():
+        # A file that may not grow fails a write just as a full disk does, and needs no file system of its own.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, resource.RLIM_INFINITY))
+
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "ENGINE_WRITE_BUFFER_BYTES": str(2**20)}
+    with engine(kafka, application, tmp_path, preexec_fn=small_files, env=environment) as run:
+        assert run.ends() == signals.EXIT_DISK_FULL
+        assert run.says("there is no room left")
+    settings = config(kafka, application, tmp_path / "state")
+    run_to_the_end(programs.counts(application, output=False), settings)
+    changelog = counted(fold(read(kafka, f"{application}-counts-changelog")))
+    assert changelog == dict.fromkeys(keys, 1)

@@ -21,6 +21,7 @@ from engine.control.view import StatusView
 from engine.errors import DiskNearlyFull, Fatal, StatehouseError
 from engine.hosting.handles import InstanceView
 from engine.hosting.orders import Orders
+from engine.hosting.peers import ReportedPeers
 from engine.hosting.report import Report, as_json
 from engine.hosting.sampler import Sampler
 from engine.hosting.token import load_token
@@ -39,6 +40,7 @@ from engine.runtime.housekeeping import Housekeeping
 from engine.runtime.loop import Loop
 from engine.runtime.mapping import MappingTopic
 from engine.runtime.membership import Membership
+from engine.runtime.placement import Placement
 from engine.runtime.producer import Producer
 from engine.runtime.restorer import Restorer
 from engine.runtime.state_directory import StateDirectory
@@ -242,6 +244,21 @@ class Engine:
             housekeeping=lambda: self._each_turn(housekeeping),
         )
 
+    def _compose_standbys(self) -> None:
+        config = self.config
+        self.metadata = Metadata()
+        self.tasks.keeps_standbys = config.num_standby_replicas > 0
+        self.placement = Placement(
+            self.blueprint,
+            self.tasks,
+            self.restorer.standbys,
+            ReportedPeers(self.metadata, self.blueprint, self.identity.instance_id),
+            self.identity.instance_id,
+            replicas=config.num_standby_replicas,
+            acceptable_lag=config.acceptable_recovery_lag,
+            grace_seconds=config.session_timeout_ms / 1000,
+        )
+
     def _compose_service(self) -> None:
         config = self.config
         self.sampler = Sampler(self.topics, self._places, self.directory.root, self.directory.bytes_used)
@@ -253,6 +270,7 @@ class Engine:
             self.state,
             lambda: as_json(self.reporter.latest()),
             self.sampler.end,
+            self.loop.may_be_lost,
         )
         self.report = Report(
             blueprint=self.blueprint,
@@ -278,7 +296,7 @@ class Engine:
             self.client,
             replication_factor=config.replication_factor,
         )
-        self.metadata = Metadata()
+        self._compose_standbys()
         self.commands = Commands(Orders(self.blueprint, self.tasks, self.swaps, self.directory, self.loop_queue))
         if config.listen is not None:
             token = load_token(config.token_file, self.directory.root)
@@ -297,7 +315,7 @@ class Engine:
         """Start in the order in which each part can rely on those before it; they stop in reverse."""
         self.restorer.start()
         self._started.callback(self.restorer.stop)
-        if self.config.listen is not None:
+        if self.config.listen is not None or self.tasks.keeps_standbys:
             view = StatusView(self.config.application_id, self.metadata, self.client)
             view.start()
             self._started.callback(view.stop)
@@ -325,6 +343,8 @@ class Engine:
     def _each_turn(self, housekeeping: Housekeeping) -> None:
         self.global_tables.follow()
         self.swaps.turn()
+        if self.tasks.keeps_standbys:
+            self.placement.turn()
         if self.loop_queue and not any(t.dirty for t in self.tasks.running()):
             self._between_commits()
         housekeeping.turn()
@@ -353,9 +373,11 @@ class Engine:
 
     def _places(self) -> list[tuple[str, int]]:
         found = [p for t in self.tasks.published for p in t.places]
-        for task in self.tasks.published:
-            changelogs = (self.blueprint.changelog(s) for s in self.blueprint.specs(task.sub_topology).values())
-            found += [(c, task.partition) for c in changelogs if c is not None]
+        held = [(task.sub_topology, task.partition) for task in self.tasks.published]
+        held += [(standby.sub_topology, standby.partition) for standby in self.tasks.standbys]
+        for sub_topology, partition in held:
+            changelogs = (self.blueprint.changelog(s) for s in self.blueprint.specs(sub_topology).values())
+            found += [(c, partition) for c in changelogs if c is not None]
         return found
 
     def _notify(self, kind: str, message: str, **facts: Any) -> None:

@@ -9,7 +9,7 @@ position has reached that end. Positions pass transaction markers and aborted re
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,8 @@ class Restoring:
     """One store partition being restored. Written by the thread that restores, read by others for display.
 
     `start`, `position`, `end` are changelog offsets; `position` is the next one to apply. `records` and `bytes` were
-    applied since `start`. `cause` says why there was anything to restore.
+    applied since `start`. `cause` says why there was anything to restore. A standby `follows`: it has no end but the
+    changelog's own, and what it applies after it has caught up counts as no restore.
     """
 
     task: str
@@ -65,6 +66,8 @@ class Restoring:
     phase: str = "queued"
     began_at: float = field(default_factory=time.time)
     ended_at: float | None = None
+    follows: bool = False
+    asked_at: float = 0.0  # monotonic: when a reader was last refused because of this restore
 
     def __post_init__(self) -> None:
         """A restore begins where the store stands."""
@@ -82,9 +85,12 @@ class Restoring:
 
     def apply(self, records: list[ChangelogRecord], position: int) -> None:
         """Bring the store to `position`, in one write with the position in it."""
-        self.phase = "applying"
+        caught_up = self.follows and self.ended_at is not None
+        self.phase = "done" if caught_up else "applying"
         self.store.restore(records, position)
         self.position = position
+        if caught_up:
+            return
         self.records += len(records)
         self.phase = "done" if self.done else "fetching"
         if self.done:
@@ -106,10 +112,15 @@ class Reader:
             }
         )
         self.reading: dict[Place, Restoring] = {}
+        self.failed: Place | None = None
+        self.polled = 0  # records of the last step
 
     def add(self, restoring: Restoring) -> None:
-        """Begin to read a partition at the store's position."""
-        restoring.phase = "fetching"
+        """Begin to read a partition at the store's position, instead of whoever read it before."""
+        if restoring.place in self.reading:
+            self.remove(self.reading[restoring.place])
+        if restoring.ended_at is None:
+            restoring.phase = "fetching"
         self.reading[restoring.place] = restoring
         self._consumer.incremental_assign(
             [TopicPartition(restoring.changelog, restoring.partition, restoring.position)]
@@ -121,12 +132,29 @@ class Reader:
             del self.reading[restoring.place]
             self._consumer.incremental_unassign([TopicPartition(restoring.changelog, restoring.partition)])
 
-    def step(self, timeout: float = POLL_SECONDS) -> int:
+    def pause(self, restorings: Iterable[Restoring]) -> None:
+        """Fetch no more for these until `resume`."""
+        self._consumer.pause([TopicPartition(*r.place) for r in restorings if r.place in self.reading])
+
+    def resume(self, restorings: Iterable[Restoring]) -> None:
+        """Fetch for these again."""
+        self._consumer.resume([TopicPartition(*r.place) for r in restorings if r.place in self.reading])
+
+    def rewind(self) -> None:
+        """After a step that raised: what it had polled is polled again, from where each store stands."""
+        for restoring in list(self.reading.values()):
+            self.remove(restoring)
+            self.add(restoring)
+
+    def step(self, timeout: float = POLL_SECONDS, records_max: int = BATCH_RECORDS) -> int:
         """Apply one batch; returns the bytes that it had. Partitions that are done are still read until removed.
 
-        Raises TaskCorrupted when a changelog no longer has the offset that a store stands at.
+        Raises TaskCorrupted when a changelog no longer has the offset that a store stands at. After an error `failed`
+        names the partition, where it was one's, and `rewind` must be called before the next step.
         """
-        messages: list[Any] = self._consumer.consume(BATCH_RECORDS, timeout)
+        self.failed = None
+        messages: list[Any] = self._consumer.consume(records_max, timeout)
+        self.polled = len(messages)
         by_partition: dict[Place, list[Any]] = {}
         for message in messages:
             error = message.error()
@@ -136,13 +164,24 @@ class Reader:
                 broker_errors.TRANSPORT,
                 broker_errors.ALL_BROKERS_DOWN,
             }:
+                self.failed = (message.topic(), message.partition())
                 raise broker_errors.named(error, f"changelog {message.topic()}-{message.partition()}")
         applied = 0
         for place, found in by_partition.items():
             if place in self.reading:
+                self.failed = place
                 applied += _apply(self.reading[place], found)
+        self.failed = None
+        self._look_ahead()
         self._pass_markers()
         return applied
+
+    def _look_ahead(self) -> None:
+        """Move the ends of those that follow to what the last fetch saw."""
+        for restoring in self.reading.values():
+            if restoring.follows:
+                _, high = self._consumer.get_watermark_offsets(TopicPartition(*restoring.place), cached=True)
+                restoring.end = max(restoring.end, high)
 
     def _pass_markers(self) -> None:
         """Let positions move beyond records that are not delivered: markers, aborted ones, compacted ones."""

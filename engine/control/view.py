@@ -50,7 +50,9 @@ class MetadataFeed:
             return
         self._newest[record.key] = record
         if isinstance(record, InstanceStatus):
-            self._metadata.put_member(record.instance, record.address, record.state, record.incarnation, age_ms)
+            self._metadata.put_member(
+                record.instance, record.address, record.state, record.incarnation, age_ms, record.tasks
+            )
         elif isinstance(record, StoreStatus):
             self._metadata.put_copy(
                 record.store,

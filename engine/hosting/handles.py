@@ -4,6 +4,7 @@ Read by the service's threads while the loop runs: everything here is taken from
 A task that is closing, or whose owner may be someone else by now, has no handles.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,8 @@ from engine.errors import StoreError, StoreNotReady
 from engine.runtime.active_task import ActiveTask, OpenStore
 from engine.runtime.blueprint import Blueprint
 from engine.runtime.globals import GlobalTables
-from engine.runtime.take_over import TakeOver
+from engine.runtime.standby import Standby
+from engine.runtime.take_over import TaskStores
 from engine.runtime.tasks import Tasks
 from engine.topology.stores import StoreSpec
 
@@ -39,6 +41,8 @@ class Handle:
         """Where its restore stands; `done` serves."""
         if self.running:
             return "done"
+        if self.role == "standby" and self.restoring is not None:
+            return self.restoring.phase
         if self.restoring is None:
             return "queued"
         return "verifying" if self.restoring.phase == "done" else self.restoring.phase
@@ -62,14 +66,18 @@ class Handle:
     def end(self) -> int | None:
         """The changelog's end when last looked at."""
         if not self.running and self.restoring is not None:
-            return self.restoring.end
+            # A standby that stands still for the sake of a restore does not see its changelog grow.
+            return max(self.restoring.end, self.known_end or 0)
         return self.known_end
 
     @property
     def lag(self) -> int | None:
-        """Offsets between position and end. An active store that runs holds all that is committed: 0."""
+        """Offsets between position and end. An active store that runs holds all that is committed: 0.
+
+        None where the end is not known, as while somebody else may have the task already.
+        """
         if self.running:
-            return 0
+            return None if self.moving else 0
         position, end = self.position, self.end
         return None if position is None or end is None else max(0, end - position)
 
@@ -82,6 +90,11 @@ class Handle:
     def bytes(self) -> int | None:
         """Size in bytes, as the loop last measured."""
         return self.opened.size_bytes if self.opened is not None else None
+
+    def asked(self) -> None:
+        """A reader was refused because it restores: what is asked for is restored first."""
+        if self.restoring is not None:
+            self.restoring.asked_at = time.monotonic()
 
     def committed(self) -> Any:
         """The committed view of the store that is live now."""
@@ -105,6 +118,7 @@ class InstanceView:
         state: Callable[[], str],
         status: Callable[[], Mapping[str, Any]],
         ends: Ends,
+        may_be_lost: Callable[[], bool] = lambda: False,
     ) -> None:
         self._instance_id = instance_id
         self._blueprint = blueprint
@@ -113,6 +127,7 @@ class InstanceView:
         self._state = state
         self._status = status
         self._ends = ends
+        self._may_be_lost = may_be_lost
         self._description = blueprint.topology.to_json(blueprint.application_id, dict(blueprint.task_counts))
 
     @property
@@ -160,11 +175,19 @@ class InstanceView:
         for task in self._tasks.published:
             if task.sub_topology == owner and task.partition == partition:
                 return self._of(task, store)
+        for standby in self._tasks.standbys:
+            if standby.sub_topology == owner and standby.partition == partition:
+                return self._following(standby, store)
         return None
 
     def handles(self) -> Sequence[Handle]:
         """Every copy here."""
-        found = [self._of(t, name) for t in self._tasks.published for name in self._blueprint.specs(t.sub_topology)]
+        published = self._tasks.published
+        found = [self._of(t, name) for t in published for name in self._blueprint.specs(t.sub_topology)]
+        owned = {t.id for t in published}
+        found += [
+            self._following(s, name) for s in self._tasks.standbys if s.task not in owned for name in s.changelogs
+        ]
         found += [self._global(name) for name in self._blueprint.topology.global_stores]
         return [h for h in found if h is not None]
 
@@ -172,15 +195,36 @@ class InstanceView:
         if task.state == "closing":
             return None
         running = task.state == "running"
-        wanted: TakeOver | None = None if running else self._tasks.take_overs.get(task.id)
-        restores = task.restores.get(store)
-        if wanted is not None:
-            restores = next((r for r in wanted.restores if r.store_name == store), None)
-        opened = task.stores.get(store)
+        restores, opened = task.restores.get(store), task.stores.get(store)
+        if not running:
+            coming = self._coming(task.id)
+            restores = next((r for r in coming.restores if r.store_name == store), None) if coming else None
+            opened = (coming.stores.get(store) or coming.kept.get(store)) if coming else None
         spec = self._blueprint.topology.stores[store]
+        running = running and opened is not None
+        end = self._end(spec, task.partition)
+        moving = running and self._may_be_lost()
+        return Handle(spec, task.partition, task.id, "active", opened, restores, running, end, moving)
+
+    def _coming(self, task: str) -> TaskStores | None:
+        """What is there of a task that does not run yet: its take-over, or the standby that it will go on from."""
+        wanted: TaskStores | None = self._tasks.take_overs.get(task)
+        if wanted is not None and (wanted.stores or wanted.kept):
+            return wanted
+        return next((s for s in self._tasks.standbys if s.task == task), wanted)
+
+    def _following(self, standby: Standby, store: str) -> Handle | None:
+        """The handle of a standby's store; None for one that has no changelog, of which there is no copy."""
+        spec = self._blueprint.topology.stores[store]
+        if self._blueprint.changelog(spec) is None:
+            return None
+        end = self._end(spec, standby.partition)
+        opened, restoring = standby.stores.get(store), standby.restoring(store)
+        return Handle(spec, standby.partition, standby.task, "standby", opened, restoring, running=False, known_end=end)
+
+    def _end(self, spec: StoreSpec, partition: int) -> int | None:
         changelog = self._blueprint.changelog(spec)
-        end = None if changelog is None else self._ends((changelog, task.partition))
-        return Handle(spec, task.partition, task.id, "active", opened, restores, running and opened is not None, end)
+        return None if changelog is None else self._ends((changelog, partition))
 
     def _global(self, store: str) -> Handle | None:
         opened = self._global_tables.opened.get(store)

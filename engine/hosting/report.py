@@ -27,6 +27,7 @@ from engine.runtime.handlers import PolicyHandlers
 from engine.runtime.loop import Loop
 from engine.runtime.membership import Membership
 from engine.runtime.record_queue import Place, RecordQueue
+from engine.runtime.standby import Standby
 from engine.runtime.tasks import Tasks
 from engine.stores import memory_budget
 
@@ -98,6 +99,8 @@ class Report:
         published = self._tasks.published
         records: list[status.StatusRecord] = [self._topology()]
         records += [self._task(task, began) for task in published]
+        owned = {task.id for task in published}
+        records += [self._standby(standby) for standby in self._tasks.standbys if standby.task not in owned]
         records += [self._store(handle) for handle in self._view.handles()]
         records.append(self._instance(published, began))
         self._took_ms = round((time.monotonic() - began) * 1000, 2)
@@ -159,7 +162,8 @@ class Report:
 
     def _memory(self, published: tuple[ActiveTask, ...]) -> status.Memory:
         budget = memory_budget.usage()
-        stores = [o for t in published for o in t.stores.values()]
+        stores = [o for task in published for o in task.stores.values()]
+        stores += [o for standby in self._tasks.standbys for o in list(standby.stores.values())]
         in_memory = [o for o in stores if o.spec.backend != "rocksdb"]
         bounds = [o.spec.max_bytes for o in in_memory if o.spec.max_bytes is not None]
         return status.Memory(
@@ -187,6 +191,16 @@ class Report:
             reason="waits for a swap" if task.held else None,
             stream_time=task.context.stream_time if running and task.context.stream_time >= 0 else None,
             inputs=[self._input(task, place, now) for place in task.places],
+        )
+
+    def _standby(self, standby: Standby) -> status.StatusRecord:
+        return status.TaskStatus(
+            **self._common,
+            task=standby.task,
+            partition=standby.partition,
+            role="standby",
+            state="running" if standby.caught_up else "restoring",
+            reason=standby.error,
         )
 
     def _input(self, task: ActiveTask, place: Place, now: float) -> status.Input:

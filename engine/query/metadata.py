@@ -7,7 +7,7 @@ be half a second old: the instance that is asked decides whether it still owns t
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from engine.query.limits import REPORT_SILENCE_MS
@@ -41,6 +41,7 @@ class Member:
     state: str
     incarnation: int
     seen_ms: int
+    tasks: tuple[str, ...] = ()  # those that the group has assigned to it
 
 
 class Metadata:
@@ -54,11 +55,19 @@ class Metadata:
         # Copies that refused a forwarded request: not asked again until they report anew.
         self._doubted: dict[tuple[str, int, str], tuple[int, int]] = {}
 
-    def put_member(self, instance: str, address: str | None, state: str, incarnation: int, age_ms: int = 0) -> None:
+    def put_member(
+        self,
+        instance: str,
+        address: str | None,
+        state: str,
+        incarnation: int,
+        age_ms: int = 0,
+        tasks: Sequence[str] = (),
+    ) -> None:
         """Take an instance's report, made `age_ms` ago (more than 0 while old records are being read)."""
         with self._writing:
             seen_ms = self._clock_ms() - age_ms
-            self._members[instance] = Member(instance, address, state, incarnation, seen_ms)
+            self._members[instance] = Member(instance, address, state, incarnation, seen_ms, tuple(tasks))
 
     def put_copy(self, store: str, replica: Replica) -> None:
         """Take a report of a store partition's copy."""
@@ -105,6 +114,11 @@ class Metadata:
             and member.state != "failed"
             and self._clock_ms() - member.seen_ms <= REPORT_SILENCE_MS
         )
+
+    def is_heard(self, instance: str) -> bool:
+        """Whether an instance, with or without an address, has reported within the last three reports' time."""
+        member = self._members.get(instance)
+        return member is not None and self._clock_ms() - member.seen_ms <= REPORT_SILENCE_MS
 
     def copies(self, store: str, partition: int) -> tuple[Replica, ...]:
         """All reported copies of a store partition, in no order; those of an instance's past life are left out."""

@@ -113,6 +113,9 @@ class StoreHandle(Readable, Protocol):
     def bytes(self) -> int | None:
         """Size in bytes; None when unknown."""
 
+    def asked(self) -> None:
+        """A reader was refused because this copy restores: it may be restored before others."""
+
     def committed(self) -> Any:
         """`store.committed()`; raises StoreNotReady or StoreError when the store has been closed since."""
 

@@ -86,6 +86,8 @@ class Router:
     async def _here(self, handle: StoreHandle, ask: Ask[Answer], max_lag: int | None) -> Answer:
         refusal = None if _is_serving(handle) else unready(self._instance.instance_id, handle, max_lag)
         if refusal is not None:
+            if refusal.code == "store-restoring":
+                handle.asked()
             raise refusal
         try:
             answer = await ask.read_here(handle)
@@ -95,7 +97,8 @@ class Router:
             # A damaged store leaves too: its task is taken over again, and rebuilds it.
             raise self._just_left(ask) from error
         # A revocation that went through meanwhile may have emptied the store under the read: say so, not "absent".
-        if self._instance.handle(ask.store, ask.partition) is None:
+        now = self._instance.handle(ask.store, ask.partition)
+        if now is None or (max_lag is None and not _is_serving(now)):
             raise self._just_left(ask)
         return answer
 
@@ -104,6 +107,8 @@ class Router:
             # The task is ours, only not ready: whoever reported it before has lost it.
             refusal = unready(self._instance.instance_id, handle, None)
             if refusal is not None:
+                if refusal.code == "store-restoring":
+                    handle.asked()
                 raise refusal
         replica = self._metadata.active(ask.store, ask.partition)
         if replica is None or replica.instance == self._instance.instance_id:

@@ -275,6 +275,20 @@ class ActiveTask:
                     closing.callback(opened.store.flush)
         self.stores = {}
 
+    def release(self) -> dict[str, OpenStore]:
+        """Close the processors and give the stores away, open, with exactly what is committed in them."""
+        self.move("closing")
+        if self.task is not None:
+            self.task.close()
+            self.task = None
+        for opened in self.stores.values():
+            # Nothing but the last commit, no open iterator, no cached object.
+            opened.store.rollback()
+            opened.acked = None
+        self.context.commit_requested = False
+        stores, self.stores = self.stores, {}
+        return stores
+
     def _running(self) -> Task:
         if self.task is None:
             raise Fatal(f"task {self.id} is {self.state} and was asked to work: this is a fault of the engine")

@@ -76,6 +76,7 @@ class Housekeeping:
             self._purged.update(found)
 
     def _tidy(self) -> None:
-        removed = self._directory.remove_unowned(self._tasks.by_id, self._config.state_cleanup_delay_ms)
+        owned = {*self._tasks.by_id, *(standby.task for standby in self._tasks.standbys)}
+        removed = self._directory.remove_unowned(owned, self._config.state_cleanup_delay_ms)
         if removed:
             log.info("removed the state of tasks that other instances have: %s", ", ".join(removed))

@@ -57,11 +57,16 @@ class Loop:
         self._between_commits = between_commits
         self._housekeeping = housekeeping
         self._commit_every = config.commit_every_ms / 1000
+        self._session_seconds = config.session_timeout_ms / 1000
         self._waiting = False
         self._commit_now = False
         self._undo = False
         self._commits_seen = 0
         self._aborts_in_a_row = 0
+        # After a pause longer than a session the group may have given this instance's tasks away without its having heard
+        # of it yet. A commit, which the broker refuses to a former member, shows that it has not.
+        self._unproven = False
+        self._polled_at = time.monotonic()
         self.stopping = False
         self.turns_total = 0
         self.processed_total = 0
@@ -139,6 +144,9 @@ class Loop:
         self._membership.raise_failure()
         batches = self._tasks.settle(batches)
         began = time.monotonic()
+        if self._unproven or began - self._polled_at > self._session_seconds:
+            self._prove()
+        self._polled_at = began
         if self._tasks.collect():
             self._commit_now = True
         # 2: route.
@@ -195,7 +203,20 @@ class Loop:
     def _commit(self) -> None:
         self._commit_now = False
         self._committer.commit(self._tasks.running())
+        self._unproven = False
         self._between_commits()
+
+    def may_be_lost(self) -> bool:
+        """Whether other members may have this instance's tasks by now: what is here must not be shown as current."""
+        return self._unproven or time.monotonic() - self._polled_at > self._session_seconds
+
+    def _prove(self) -> None:
+        """Commit all offsets, so that the broker says whether this instance is still a member."""
+        if not self._unproven:
+            log.warning("the loop stood still for longer than a session: reads wait for the next commit")
+        self._unproven = self._commit_now = True
+        for task in self._tasks.running():
+            task.dirty = True
 
     def finish(self, *, clean: bool) -> None:
         """Leave: commit what is done, close every task, leave the group so that others take over at once."""

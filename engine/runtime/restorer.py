@@ -1,7 +1,9 @@
 """The restore thread: takes tasks over and brings their stores up to their changelogs, beside processing.
 
 The loop hands in take-overs and collects them when they are done; in between the stores belong to this thread. Several
-partitions are read at once. A cancelled take-over keeps what it restored: the next owner here goes on from there.
+partitions are read at once, first what readers ask for, then what is furthest behind. A cancelled take-over keeps what
+it restored: it stays as a standby, or on disk, and the next owner here goes on from there. The same thread follows the
+changelogs of standbys (`standby`) while nothing restores; a task that has one is taken over with its open stores.
 """
 
 import logging
@@ -11,9 +13,10 @@ from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from engine.changelog.restore import Reader, Restoring
+from engine.changelog.restore import BATCH_RECORDS, POLL_SECONDS, Reader, Restoring
 from engine.changelog.topics import Topics
 from engine.errors import BrokerUnavailable, Retry, TaskCorrupted
+from engine.runtime.standby import Standby, Standbys
 from engine.runtime.state_directory import StateDirectory
 from engine.runtime.take_over import Preparation, TakeOver
 
@@ -26,6 +29,13 @@ log = logging.getLogger(__name__)
 OFFSETS_SECONDS = 1.0
 IDLE_SECONDS = 0.05
 STOP_SECONDS = 30.0
+# With only standbys to follow, submitted tasks wait no longer than this.
+FOLLOW_SECONDS = 0.05
+# A throttled restore takes its share in pieces of this length, and begins with a small one.
+THROTTLE_SECONDS = 0.25
+THROTTLED_RECORDS_FIRST = 100
+# Who was refused so long ago asks no more.
+ASKED_SECONDS = 30.0
 
 
 class Restorer:
@@ -43,8 +53,10 @@ class Restorer:
     ) -> None:
         self._reader = Reader(client, group)
         self._preparation = Preparation(topics, directory, self._reader.committed)
+        self.standbys = Standbys(self._reader, self._preparation)
         self._partitions_max = partitions_max
         self._bytes_per_second_max = bytes_per_second_max
+        self._records_max = THROTTLED_RECORDS_FIRST if bytes_per_second_max else BATCH_RECORDS
         self._waiting: deque[TakeOver] = deque()
         self._restoring: list[TakeOver] = []
         self._finished: deque[TakeOver] = deque()
@@ -53,6 +65,7 @@ class Restorer:
         self._handing_over = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
+        self.throttled_seconds = 0.0
         self._thread = threading.Thread(target=self._run, name="restorer", daemon=True)
 
     def start(self) -> None:
@@ -64,8 +77,9 @@ class Restorer:
         self._waiting.append(wanted)
         self._wake.set()
 
-    def cancel(self, wanted: TakeOver) -> None:
-        """The task is no longer ours: its stores are closed as they are, and it never appears in `finished`."""
+    def cancel(self, wanted: TakeOver, *, stays: bool = False) -> None:
+        """The task is no longer ours and never appears in `finished`: it becomes a standby, or is closed as it is."""
+        wanted.stays = stays
         wanted.cancelled = True
         self._wake.set()
 
@@ -85,7 +99,7 @@ class Restorer:
             while self._finished:
                 wanted = self._finished.popleft()
                 if wanted.cancelled:
-                    wanted.close(clean=True)
+                    self._dispose(wanted)
                 else:
                     found.append(wanted)
         return found
@@ -115,7 +129,9 @@ class Restorer:
             while not self._stopping:
                 self._drop_cancelled()
                 self._prepare()
+                self._admit()
                 self._follow()
+                self.standbys.turn(busy=bool(self._restoring))
                 if self._restoring or self._reader.reading:
                     self._restore()
                 elif not self._waiting:
@@ -125,17 +141,18 @@ class Restorer:
             for wanted in (*self._restoring, *self._waiting):
                 self._end(wanted)
                 wanted.close(clean=True)
+            self.standbys.close()
             self._reader.close()
 
     def _prepare(self) -> None:
-        """Take over what waits, as many as there is room for. A pending transaction puts its task behind the others."""
+        """Take over what waits. A pending transaction puts its task behind the others."""
         for _ in range(len(self._waiting)):
-            if len(self._reader.reading) >= self._partitions_max:
-                return
             wanted = self._waiting.popleft()
             if wanted.cancelled:
+                self._dispose(wanted)
                 continue
             self._let_go(wanted.task)
+            self._promote(wanted)
             try:
                 ready = self._preparation.prepare(wanted, OFFSETS_SECONDS)
             except BrokerUnavailable as error:
@@ -148,6 +165,9 @@ class Restorer:
                     self._begin(wanted)
                 else:
                     self._waiting.append(wanted)
+                    if self._restoring:
+                        # Asking took its time, and others are on their way.
+                        return
 
     def _let_go(self, task: str) -> None:
         """Close what an earlier, cancelled take-over of the same task still holds open."""
@@ -155,11 +175,25 @@ class Restorer:
         with self._handing_over:
             for former in [w for w in self._finished if w.cancelled and w.task == task]:
                 self._finished.remove(former)
-                former.close(clean=True)
+                self._dispose(former)
+
+    def _promote(self, wanted: TakeOver) -> None:
+        """Go on with the open stores of the task's standby, if there is one."""
+        standby = self.standbys.take(wanted.task)
+        if standby is not None:
+            wanted.context = standby.context
+            wanted.kept = {**standby.kept, **standby.stores}
+
+    def _dispose(self, wanted: TakeOver) -> None:
+        """A cancelled take-over ends."""
+        logged = any(changelog is not None for changelog in wanted.changelogs.values())
+        if wanted.stays and wanted.error is None and logged:
+            self.standbys.hold(Standby.of(wanted))
+        else:
+            wanted.close(clean=True)
 
     def _retry(self, wanted: TakeOver) -> None:
-        wanted.close(clean=False)
-        wanted.restores.clear()
+        wanted.try_again()
         self._waiting.append(wanted)
         time.sleep(IDLE_SECONDS)
 
@@ -167,32 +201,47 @@ class Restorer:
         for restoring in wanted.restores:
             if restoring.done:
                 _finish(restoring)
-            else:
-                self._reader.add(restoring)
         self._restoring.append(wanted)
         self._collect()
+
+    def _admit(self) -> None:
+        """Read what is most wanted, as many partitions as there is room for."""
+        reading = self._reader.reading
+        every = [r for wanted in self._restoring for r in wanted.restores if not r.done]
+        waiting = [r for r in every if r.place not in reading or reading[r.place] is not r]
+        room = self._partitions_max - (len(every) - len(waiting))
+        if waiting and room > 0:
+            lately = time.monotonic() - ASKED_SECONDS
+            waiting.sort(key=lambda r: (r.asked_at > lately, r.end - r.position), reverse=True)
+            for restoring in waiting[:room]:
+                self._reader.add(restoring)
 
     def _restore(self) -> None:
         began = time.monotonic()
         try:
-            read = self._reader.step()
-        except Retry as error:
-            log.warning("restoring waits: %s", error)
-            return
-        except TaskCorrupted as error:
-            # The changelog moved under a restore; which one, its place says. All start over from what they have.
-            for wanted in list(self._restoring):
-                if not wanted.done:
-                    self._fail(wanted, error)
-            return
-        except Exception as error:  # noqa: BLE001 - it is handed to the loop, which decides
-            for wanted in list(self._restoring):
-                self._fail(wanted, error)
-            for swap in self._following:
-                swap.move("failed", str(error))
+            read = self._reader.step(POLL_SECONDS if self._restoring else FOLLOW_SECONDS, self._records_max)
+        except Exception as error:  # noqa: BLE001 - each has its reaction
+            self._failed_step(error)
+            self._reader.rewind()
             return
         self._collect()
         self._throttle(read, time.monotonic() - began)
+
+    def _failed_step(self, error: Exception) -> None:
+        if self.standbys.fail(self._reader.failed, error):
+            return
+        if isinstance(error, Retry):
+            log.warning("restoring waits: %s", error)
+            time.sleep(IDLE_SECONDS)
+            return
+        # A changelog that moved under a restore says which one in its place; all start over from what they have. What
+        # else there is the loop decides about.
+        for wanted in list(self._restoring):
+            if not (isinstance(error, TaskCorrupted) and wanted.done):
+                self._fail(wanted, error)
+        if not isinstance(error, TaskCorrupted):
+            for swap in self._following:
+                swap.move("failed", str(error))
 
     def _collect(self) -> None:
         for wanted in list(self._restoring):
@@ -206,8 +255,8 @@ class Restorer:
     def _drop_cancelled(self) -> None:
         for wanted in [w for w in self._restoring if w.cancelled]:
             self._end(wanted)
-            wanted.close(clean=True)
             self._restoring.remove(wanted)
+            self._dispose(wanted)
 
     def _fail(self, wanted: TakeOver, error: Exception) -> None:
         self._end(wanted)
@@ -256,8 +305,12 @@ class Restorer:
                 swap.move("handed-over")
 
     def _throttle(self, read: int, took: float) -> None:
+        """Wait until what was read fits the bound, and read so much at once that the waits stay short."""
         if self._bytes_per_second_max and read:
-            time.sleep(max(0.0, read / self._bytes_per_second_max - took))
+            self.throttled_seconds += (wait := max(0.0, read / self._bytes_per_second_max - took))
+            share = self._bytes_per_second_max * THROTTLE_SECONDS / read
+            self._records_max = max(1, min(int(self._reader.polled * share), BATCH_RECORDS))
+            time.sleep(wait)
 
 
 def _finish(restoring: Restoring) -> None:

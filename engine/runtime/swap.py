@@ -97,15 +97,20 @@ class Swaps:
                 self._give_up(swap, "the task left this instance: ask its new owner")
             elif swap.cancelled() and swap.phase in {"replaying", "ready", "holding"}:
                 self._give_up(swap, "cancelled")
+            elif swap.phase == "handed-over":
+                self._exchange(swap)
             elif swap.phase == "ready" and not swap.task.dirty:
                 swap.task.held = True
                 swap.target = swap.task.stores[swap.store].store.position
                 swap.move("holding")
 
     def turn(self) -> None:
-        """Each turn: swap what the restorer has handed over. The task was held since a commit, so nothing is open."""
+        """Each turn: swap what the restorer has handed over. The task was held since a commit, so nothing is open.
+
+        But records may have been polled for it since, and a store is exchanged only right after a commit.
+        """
         for swap in self._running:
-            if swap.phase == "handed-over":
+            if swap.phase == "handed-over" and not (swap.task.state == "running" and swap.task.dirty):
                 self._exchange(swap)
         if any(s.ended for s in self._running):
             self._running = [s for s in self._running if not s.ended]
@@ -116,6 +121,9 @@ class Swaps:
             self._give_up(swap, "the task moved on before the swap: start it again")
             return
         old = task.stores[swap.store]
+        if (old.store.position or 0) > (new.store.position or 0):
+            self._give_up(swap, "the live store moved on before the swap: start it again")
+            return
         task.replace_store(swap.store, new)
         if new.generation is not None:
             self._directory.move_current(task.id, swap.store, new.generation)

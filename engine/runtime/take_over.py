@@ -28,40 +28,58 @@ from engine.topology.stores import StoreSpec
 # Kafka's default of delete.retention.ms.
 DELETE_RETENTION_MS = 86_400_000
 NEW_OWNER = "new owner"
+STANDBY = "standby"
 TOO_OLD = "too old"
 
 
-@dataclass
-class TakeOver:
-    """One task on its way to run. Made by the loop, filled by the restorer's thread, then the loop's again."""
+@dataclass(kw_only=True)
+class TaskStores:
+    """The stores of one task at this instance while the restorer's thread has them, and what it takes to open them.
+
+    `kept` are open stores to go on with instead of opening them again: those of a standby, or of a former try.
+    """
 
     task: str
+    sub_topology: int
     partition: int
     context: TaskContext
     specs: Mapping[str, StoreSpec]
     changelogs: Mapping[str, str | None]
+    stores: dict[str, OpenStore] = field(default_factory=dict)
+    kept: dict[str, OpenStore] = field(default_factory=dict)
+    restores: list[Restoring] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def close(self, *, clean: bool) -> None:
+        """Close the stores opened so far; what was restored stays."""
+        for opened in (*self.kept.values(), *self.stores.values()):
+            if clean:
+                opened.store.flush()
+            opened.store.close()
+        self.stores, self.kept = {}, {}
+
+    def try_again(self) -> None:
+        """Forget how far the opening came, but not the open stores."""
+        self.kept |= self.stores
+        self.stores, self.restores = {}, []
+
+
+@dataclass(kw_only=True)
+class TakeOver(TaskStores):
+    """One task on its way to run. Made by the loop, filled by the restorer's thread, then the loop's again."""
+
     places: list[Place]
     resets: Mapping[str, str]  # by topic: where to begin without a committed offset
     committed: dict[Place, Committed] = field(default_factory=dict)
-    stores: dict[str, OpenStore] = field(default_factory=dict)
-    restores: list[Restoring] = field(default_factory=list)
     cancelled: bool = False
+    stays: bool = False  # whether a cancelled one stays here as a standby
     error: Exception | None = None
-    notes: list[str] = field(default_factory=list)
     asked_at: float = field(default_factory=time.monotonic)
 
     @property
     def done(self) -> bool:
         """Whether every store has reached its watermark."""
         return all(r.done for r in self.restores)
-
-    def close(self, *, clean: bool) -> None:
-        """Close the stores opened so far; what was restored stays."""
-        for opened in self.stores.values():
-            if clean:
-                opened.store.flush()
-            opened.store.close()
-        self.stores = {}
 
 
 class Preparation:
@@ -95,6 +113,18 @@ class Preparation:
         changelogs = [(c, wanted.partition) for c in wanted.changelogs.values() if c is not None]
         every = [*wanted.places, *changelogs]
         return self._topics.end_offsets(every), self._topics.begin_offsets(every)
+
+    def open_standby(self, wanted: TaskStores) -> None:
+        """Open and judge the stores of a standby, which then follow their changelogs."""
+        places = [(c, wanted.partition) for c in wanted.changelogs.values() if c is not None]
+        ends, begins = self._topics.end_offsets(places), self._topics.begin_offsets(places)
+        for name, spec in wanted.specs.items():
+            # A store without a changelog has nothing to follow.
+            if wanted.changelogs[name] is not None:
+                self._open(wanted, name, spec, begins, ends)
+        for restoring in wanted.restores:
+            restoring.follows = True
+            restoring.cause = STANDBY if restoring.cause == NEW_OWNER else restoring.cause
 
     # -- 1: offsets ---------------------------------------------------------------------------------------------------
 
@@ -147,11 +177,13 @@ class Preparation:
     # -- 3: stores ----------------------------------------------------------------------------------------------------
 
     def _open(
-        self, wanted: TakeOver, name: str, spec: StoreSpec, begins: Mapping[Place, int], ends: Mapping[Place, int]
+        self, wanted: TaskStores, name: str, spec: StoreSpec, begins: Mapping[Place, int], ends: Mapping[Place, int]
     ) -> None:
         changelog = wanted.changelogs[name]
         generation, store, cause = self._opened(wanted, spec)
-        wanted.stores[name] = OpenStore(spec, store, generation, changelog)
+        wanted.stores[name] = (
+            wanted.kept.pop(name) if name in wanted.kept else OpenStore(spec, store, generation, changelog)
+        )
         if changelog is None:
             return
         place = (changelog, wanted.partition)
@@ -191,8 +223,10 @@ class Preparation:
         opened = OpenStore(live.spec, store, generation, live.changelog)
         return opened, Restoring(task.id, name, live.changelog, task.partition, store, start, end, "operator")
 
-    def _opened(self, wanted: TakeOver, spec: StoreSpec) -> tuple[str | None, Any, str | None]:
+    def _opened(self, wanted: TaskStores, spec: StoreSpec) -> tuple[str | None, Any, str | None]:
         """The store's generation, the open store, and why it is empty if it had to be made anew."""
+        if spec.name in wanted.kept:
+            return wanted.kept[spec.name].generation, wanted.kept[spec.name].store, None
         if spec.backend != "rocksdb":
             return None, open_store(spec, None, wanted.context), None
         generation = self._directory.make_current(wanted.task, spec.name)

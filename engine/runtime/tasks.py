@@ -7,6 +7,7 @@ never restore. Other threads see the tasks through `published`, a tuple that is 
 import contextlib
 import logging
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from confluent_kafka import TopicPartition
 
@@ -18,7 +19,9 @@ from engine.runtime.commit import Committer
 from engine.runtime.consumer import Consumer
 from engine.runtime.record_queue import Place
 from engine.runtime.restorer import Restorer
-from engine.runtime.take_over import TakeOver
+from engine.runtime.standby import Standby
+from engine.runtime.take_over import TakeOver, TaskStores
+from engine.runtime.task import TaskContext
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +45,8 @@ class Tasks:
         self.by_id: dict[str, ActiveTask] = {}
         self._by_place: dict[Place, ActiveTask] = {}
         self.take_overs: dict[str, TakeOver] = {}
+        # Whether what leaves here stays as a standby.
+        self.keeps_standbys = False
         # Rewound since the last poll ended.
         self._rewound: set[str] = set()
         self.leaving = False
@@ -50,6 +55,11 @@ class Tasks:
     def running(self) -> list[ActiveTask]:
         """Tasks that process."""
         return [t for t in self.by_id.values() if t.state == "running"]
+
+    @property
+    def standbys(self) -> tuple[Standby, ...]:
+        """The standbys held here; one whose task is assigned here is about to be promoted. Any thread."""
+        return self._restorer.standbys.published
 
     # -- what the group says (in its callbacks) -----------------------------------------------------------------------
 
@@ -76,14 +86,14 @@ class Tasks:
         finally:
             # Whatever failed above is the loop's to mend; these tasks are another member's from now on.
             for name in tasks:
-                self._close(name, clean=clean)
+                self._close(name, clean=clean, stays=True)
             self._publish()
         self._notify("rebalance", f"revoked {len(tasks)} tasks: {', '.join(sorted(tasks)) or 'none'}", tasks=tasks)
 
     def tasks_lost(self, tasks: list[str]) -> None:
         """Close these without committing, and undo the transaction that they took part in."""
         for name in tasks:
-            self._close(name, clean=False)
+            self._close(name, clean=False, stays=True)
         self.roll_back()
         self._notify("fenced", f"lost {len(tasks)} tasks: another member has them", tasks=tasks)
         self._publish()
@@ -191,24 +201,33 @@ class Tasks:
             raise Fatal(f"task {name} was assigned, which this topology does not have: was the tasks topic changed?")
         plan = self._blueprint.plans[shape.sub_topology]
         task = ActiveTask(name, shape.sub_topology, shape.partition, plan, list(shape.places), self._parts)
-        specs = self._blueprint.specs(shape.sub_topology)
         wanted = TakeOver(
-            name,
-            shape.partition,
-            task.context,
-            specs,
-            {store: self._blueprint.changelog(spec) for store, spec in specs.items()},
-            list(shape.places),
-            self._blueprint.resets,
+            **self._described(name, task.context), places=list(shape.places), resets=self._blueprint.resets
         )
         task.move("restoring")
         self.by_id[name] = task
         self.take_overs[name] = wanted
         self._restorer.submit(wanted)
 
+    def _described(self, name: str, context: TaskContext) -> dict[str, Any]:
+        """What `TaskStores` wants to know of a task."""
+        shape = self._blueprint.tasks[name]
+        specs = self._blueprint.specs(shape.sub_topology)
+        changelogs = {store: self._blueprint.changelog(spec) for store, spec in specs.items()}
+        return {
+            "task": name,
+            "sub_topology": shape.sub_topology,
+            "partition": shape.partition,
+            "context": context,
+            "specs": specs,
+            "changelogs": changelogs,
+        }
+
     def _start(self, task: ActiveTask, wanted: TakeOver) -> None:
         restored = sum(r.records for r in wanted.restores)
         task.restores = {r.store_name: r for r in wanted.restores}
+        # Stores that were a standby's know that one's context.
+        task.context = wanted.context
         task.start(wanted.committed, wanted.stores)
         for place in task.places:
             self._by_place[place] = task
@@ -235,19 +254,39 @@ class Tasks:
         for queue in task.inputs.by_place.values():
             queue.paused = False
 
-    def _close(self, name: str, *, clean: bool) -> None:
+    def stand_by(self, name: str) -> None:
+        """Hold a standby of a task that another instance has, unless nothing of it could be followed."""
+        shape = self._blueprint.tasks[name]
+        context = TaskContext(self._parts.application_id, name, shape.partition, self._parts.wall_clock)
+        standby = Standby(**self._described(name, context))
+        if any(changelog is not None for changelog in standby.changelogs.values()):
+            self._restorer.standbys.hold(standby)
+
+    def _close(self, name: str, *, clean: bool, stays: bool = False) -> None:
+        """Close a task; with `stays` its open stores remain here as a standby, if this instance has such."""
+        stays = stays and self.keeps_standbys and not self.leaving
         task = self.by_id.pop(name, None)
         wanted = self.take_overs.pop(name, None)
         if wanted is not None:
-            self._restorer.cancel(wanted)
+            self._restorer.cancel(wanted, stays=stays)
         if task is None:
             return
         if task.state == "running":
             for place in task.places:
                 self._by_place.pop(place, None)
             self.consumer.unassign(task.places)
+            if stays:
+                self._stay(task)
         task.close(clean=clean)
         self._notify("task-revoked", f"task {name} closed", task=name)
+
+    def _stay(self, task: ActiveTask) -> None:
+        """Turn a running task into a standby, in place."""
+        former = TaskStores(**self._described(task.id, task.context), stores=task.release())
+        if any(changelog is not None for changelog in former.changelogs.values()):
+            self._restorer.standbys.hold(Standby.of(former))
+        else:
+            former.close(clean=True)
 
     def _is_running(self, name: str) -> bool:
         task = self.by_id.get(name)

@@ -45,10 +45,14 @@ class FakeHandle:
     lag: int | None = 0
     keys_estimate: int | None = None
     bytes: int | None = None
+    asks: int = 0
 
     @property
     def task(self):
         return f"0_{self.partition}"
+
+    def asked(self):
+        self.asks += 1
 
     def committed(self):
         return self.store.committed()

@@ -155,6 +155,9 @@ class EngineProcess:
             "stop_when_caught_up": settings.stop_when_caught_up,
             "poll_records": settings.poll_records,
             "instance_id": settings.instance_id,
+            "group_instance_id": settings.group_instance_id,
+            "num_standby_replicas": settings.num_standby_replicas,
+            "token_file": str(settings.token_file) if settings.token_file else None,
         }
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         self.log = (log or Path(settings.state_dir).with_suffix(".log")).open("ab")

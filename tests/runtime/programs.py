@@ -82,7 +82,18 @@ def joined(application: str):
     return build
 
 
-PROGRAMS = {"counts": counts, "regrouped": regrouped, "passed_through": passed_through, "joined": joined}
+def quiet_counts(application: str):
+    """Counts by key, in the store only."""
+    return counts(application, output=False)
+
+
+PROGRAMS = {
+    "counts": counts,
+    "quiet_counts": quiet_counts,
+    "regrouped": regrouped,
+    "passed_through": passed_through,
+    "joined": joined,
+}
 
 
 class Crash:

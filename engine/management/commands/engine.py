@@ -39,6 +39,8 @@ SETTINGS: dict[str, Callable[[str], Any]] = {
     "session_timeout_ms": int,
     "transaction_timeout_ms": int,
     "max_task_idle_ms": int,
+    "num_standby_replicas": int,
+    "acceptable_recovery_lag": int,
     "replication_factor": int,
     "offset_reset": str,
     "poll_records": int,

@@ -1,0 +1,149 @@
+"""Standbys: copies on other instances that follow their changelogs, and go on in place when their task comes to them."""
+
+import pytest
+
+from engine.runtime.placement import standby_instances
+from tests.runtime import programs
+from tests.runtime.harness import config, create, eventually, fold, int64, produce, read, running
+
+pytestmark = pytest.mark.kafka
+KEYS = 40
+
+
+@pytest.fixture
+def application(kafka):
+    name = kafka.unique("standbys")
+    create(kafka, programs.input_topic(name), partitions=4)
+    create(kafka, programs.output_topic(name))
+    return name
+
+
+def fill(kafka, application, rounds=10):
+    produce(kafka, programs.input_topic(application), [(f"k{i % KEYS}".encode(), b"v") for i in range(KEYS * rounds)])
+
+
+def settings(kafka, application, path, name, **more):
+    return config(kafka, application, path / name, instance_id=name, num_standby_replicas=1, **more)
+
+
+def tasks_of(engine):
+    return {t.id for t in engine.tasks.running()} if hasattr(engine, "tasks") else set()
+
+
+def standbys_of(engine):
+    return {s.task: s for s in engine.tasks.standbys} if hasattr(engine, "tasks") else {}
+
+
+def entries(store):
+    rows = store.committed().range(None, None, limit=1_000)
+    return {row.key.decode(): int.from_bytes(row.value, "big") for row in rows}
+
+
+def caught_up(engine, tasks):
+    found = standbys_of(engine)
+    return found.keys() >= tasks and all(found[t].caught_up for t in tasks)
+
+
+def content(engine):
+    """What the standbys of an engine hold."""
+    return {k: v for s in standbys_of(engine).values() for o in s.stores.values() for k, v in entries(o.store).items()}
+
+
+def totals(kafka, application):
+    return {key.decode(): int64(value) for key, value in fold(read(kafka, programs.output_topic(application))).items()}
+
+
+@pytest.mark.parametrize("backend", ["rocksdb", "memory"])
+def test_a_standby_follows_and_is_promoted_with_its_open_store(kafka, application, tmp_path, backend):
+    build = programs.counts(application, backend=backend)
+    with running(build, settings(kafka, application, tmp_path, "two")) as two:
+        with running(build, settings(kafka, application, tmp_path, "one")) as one:
+            eventually(lambda: len(tasks_of(one)) == len(tasks_of(two)) == 2, "two tasks each")
+            fill(kafka, application)
+            eventually(lambda: caught_up(two, tasks_of(one)), "standbys of the other's tasks")
+            expected = dict.fromkeys((f"k{i}" for i in range(KEYS)), 10)
+            eventually(lambda: {**content(two), **content(one)} == expected, "all keys are in the standbys")
+            copies = {task: s.stores["counts"].store for task, s in standbys_of(two).items() if task in tasks_of(one)}
+            assert len(copies) == 2
+        eventually(lambda: len(tasks_of(two)) == 4, "one's tasks run at two")
+        by_id = two.tasks.by_id
+        assert {task: by_id[task].stores["counts"].store for task in copies} == copies
+        assert {by_id[task].restores["counts"].records for task in copies} == {0}
+        fill(kafka, application)
+        eventually(lambda: totals(kafka, application) == dict.fromkeys(expected, 20), "exact totals")
+        assert not standbys_of(two)
+
+
+def test_what_is_revoked_stays_as_a_standby_and_comes_back_without_a_restore(kafka, application, tmp_path):
+    build = programs.counts(application)
+    fill(kafka, application)
+    with running(build, settings(kafka, application, tmp_path, "one")) as one:
+        eventually(lambda: len(tasks_of(one)) == 4, "all tasks at one")
+        eventually(lambda: one.loop.processed_total == KEYS * 10, "all processed")
+        stores = {task.id: task.stores["counts"].store for task in one.tasks.running()}
+        with running(build, settings(kafka, application, tmp_path, "two")) as two:
+            eventually(lambda: len(tasks_of(one)) == len(tasks_of(two)) == 2, "two tasks each")
+            eventually(lambda: caught_up(one, tasks_of(two)), "one stands by for two")
+            assert {t: s.stores["counts"].store for t, s in standbys_of(one).items()} == {
+                task: stores[task] for task in tasks_of(two)
+            }
+            fill(kafka, application)
+            eventually(lambda: content(one) and set(content(one).values()) == {20}, "it follows")
+        eventually(lambda: len(tasks_of(one)) == 4, "all tasks at one again")
+        assert {t.id: t.stores["counts"].store for t in one.tasks.running()} == stores
+        assert {t.restores["counts"].records for t in one.tasks.running()} == {0}
+
+
+def test_a_rebalance_in_mid_restore_keeps_what_was_restored(kafka, application, tmp_path):
+    build = programs.counts(application, output=False)
+    produce(kafka, programs.input_topic(application), [(f"k{i}".encode(), b"v") for i in range(4_000)])
+    with running(build, config(kafka, application, tmp_path / "first", instance_id="first")) as first:
+        eventually(lambda: first.loop.processed_total == 4_000 if hasattr(first, "loop") else False, "processed")
+    slow = settings(kafka, application, tmp_path, "slow", restore_bytes_per_second_max=2_000)
+    with running(build, slow) as engine:
+
+        def under_way():
+            return [r for w in engine.tasks.take_overs.values() for r in w.restores if 0 < r.position < r.end]
+
+        eventually(lambda: hasattr(engine, "tasks") and under_way(), "a restore under way")
+        with running(build, settings(kafka, application, tmp_path, "other")):
+            eventually(lambda: len(engine.tasks.by_id) == 2, "two tasks left")
+            kept = eventually(lambda: list(standbys_of(engine).values()), "what left stays")
+            assert any(r.position > 0 for s in kept for r in s.restores)
+
+
+def test_healthy_partitions_go_on_while_another_restores(kafka, application, tmp_path):
+    """One task has its store and the others restore at a trickle: it processes everything before they are done."""
+    build = programs.counts(application, output=False)
+    produce(kafka, programs.input_topic(application), [(f"k{i}".encode(), b"v") for i in range(4_000)])
+    whole = config(kafka, application, tmp_path / "state", instance_id="one")
+    with running(build, whole) as engine:
+        eventually(lambda: engine.loop.processed_total == 4_000 if hasattr(engine, "loop") else False, "processed")
+    for task in ("0_1", "0_2", "0_3"):
+        _remove(tmp_path / "state" / application / task)
+    with running(build, whole.with_(restore_bytes_per_second_max=2_000)) as engine:
+        eventually(lambda: tasks_of(engine) == {"0_0"}, "the healthy one runs")
+        healthy = engine.tasks.by_id["0_0"]
+        produce(kafka, programs.input_topic(application), [(b"k", b"v", 1_000, 0)] * 5_000)
+        eventually(lambda: healthy.processed_total == 5_000, "it processes all")
+        eventually(lambda: not healthy.dirty, "and commits")
+        waiting = [r for w in engine.tasks.take_overs.values() for r in w.restores]
+        assert len(waiting) == 3
+        assert all(r.position < r.end for r in waiting)
+        assert engine.restorer.throttled_seconds > 0
+
+
+def _remove(directory):
+    for path in sorted(directory.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+
+
+def test_placement_moves_only_what_it_must():
+    tasks = [f"0_{n}" for n in range(300)]
+    three = {t: standby_instances(t, ["a", "b", "c"], 1)[0] for t in tasks}
+    assert {name: sum(v == name for v in three.values()) > 60 for name in "abc"} == dict.fromkeys("abc", True)
+    four = {t: standby_instances(t, ["d", "c", "b", "a"], 1)[0] for t in tasks}
+    assert {four[t] for t in tasks if four[t] != three[t]} == {"d"}
+    two = {t: standby_instances(t, ["a", "b"], 1)[0] for t in tasks}
+    assert {three[t] for t in tasks if two[t] != three[t]} == {"c"}
+    assert standby_instances("0_0", ["a"], 3) == ["a"]

@@ -34,6 +34,9 @@ FOLLOW_SECONDS = 0.05
 # A throttled restore takes its share in pieces of this length, and begins with a small one.
 THROTTLE_SECONDS = 0.25
 THROTTLED_RECORDS_FIRST = 100
+# A restore of so few records is over before others have begun; one that is not is like the others.
+NEAR_RECORDS = 1_000
+NEAR_SECONDS = 10.0
 # Who was refused so long ago asks no more.
 ASKED_SECONDS = 30.0
 
@@ -64,6 +67,7 @@ class Restorer:
         # Held while finished take-overs change hands or are closed.
         self._handing_over = threading.Lock()
         self._wake = threading.Event()
+        self._held_back: dict[tuple[str, int], Restoring] = {}
         self._stopping = False
         self.throttled_seconds = 0.0
         self._thread = threading.Thread(target=self._run, name="restorer", daemon=True)
@@ -205,16 +209,32 @@ class Restorer:
         self._collect()
 
     def _admit(self) -> None:
-        """Read what is most wanted, as many partitions as there is room for."""
+        """Read what is most wanted, as many partitions as there is room for.
+
+        What is nearly there, by a transaction's marker often, goes before everything: it must not queue behind records that
+        were fetched for others.
+        """
         reading = self._reader.reading
         every = [r for wanted in self._restoring for r in wanted.restores if not r.done]
-        waiting = [r for r in every if r.place not in reading or reading[r.place] is not r]
-        room = self._partitions_max - (len(every) - len(waiting))
+        lately = time.time() - NEAR_SECONDS
+        near = [r for r in every if r.end - r.position <= NEAR_RECORDS and r.began_at > lately]
+        self._hold_back([r for r in every if not any(r is n for n in near)] if near else [])
+        under_way = [r for r in every if reading.get(r.place) is r]
+        waiting = [r for r in near or every if reading.get(r.place) is not r]
+        room = len(waiting) if near else self._partitions_max - len(under_way)
         if waiting and room > 0:
-            lately = time.monotonic() - ASKED_SECONDS
-            waiting.sort(key=lambda r: (r.asked_at > lately, r.end - r.position), reverse=True)
+            asking = time.monotonic() - ASKED_SECONDS
+            waiting.sort(key=lambda r: (r.asked_at > asking, r.end - r.position), reverse=True)
             for restoring in waiting[:room]:
                 self._reader.add(restoring)
+
+    def _hold_back(self, restorings: list[Restoring]) -> None:
+        """Let those of them that are read stand still, and let go on who stood still before."""
+        held = {r.place: r for r in restorings if self._reader.reading.get(r.place) is r}
+        if held.keys() != self._held_back.keys():
+            self._reader.resume([r for place, r in self._held_back.items() if place not in held])
+            self._reader.pause([r for place, r in held.items() if place not in self._held_back])
+            self._held_back = held
 
     def _restore(self) -> None:
         began = time.monotonic()

@@ -96,9 +96,9 @@ def test_what_is_revoked_stays_as_a_standby_and_comes_back_without_a_restore(kaf
 
 def test_a_rebalance_in_mid_restore_keeps_what_was_restored(kafka, application, tmp_path):
     build = programs.counts(application, output=False)
-    produce(kafka, programs.input_topic(application), [(f"k{i}".encode(), b"v") for i in range(4_000)])
+    produce(kafka, programs.input_topic(application), [(f"k{i}".encode(), b"v") for i in range(8_000)])
     with running(build, config(kafka, application, tmp_path / "first", instance_id="first")) as first:
-        eventually(lambda: first.loop.processed_total == 4_000 if hasattr(first, "loop") else False, "processed")
+        eventually(lambda: first.loop.processed_total == 8_000 if hasattr(first, "loop") else False, "processed")
     slow = settings(kafka, application, tmp_path, "slow", restore_bytes_per_second_max=2_000)
     with running(build, slow) as engine:
 
@@ -115,10 +115,10 @@ def test_a_rebalance_in_mid_restore_keeps_what_was_restored(kafka, application, 
 def test_healthy_partitions_go_on_while_another_restores(kafka, application, tmp_path):
     """One task has its store and the others restore at a trickle: it processes everything before they are done."""
     build = programs.counts(application, output=False)
-    produce(kafka, programs.input_topic(application), [(f"k{i}".encode(), b"v") for i in range(4_000)])
+    produce(kafka, programs.input_topic(application), [(f"k{i}".encode(), b"v") for i in range(8_000)])
     whole = config(kafka, application, tmp_path / "state", instance_id="one")
     with running(build, whole) as engine:
-        eventually(lambda: engine.loop.processed_total == 4_000 if hasattr(engine, "loop") else False, "processed")
+        eventually(lambda: engine.loop.processed_total == 8_000 if hasattr(engine, "loop") else False, "processed")
     for task in ("0_1", "0_2", "0_3"):
         _remove(tmp_path / "state" / application / task)
     with running(build, whole.with_(restore_bytes_per_second_max=2_000)) as engine:

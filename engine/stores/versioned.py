@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from sortedcontainers import SortedSet
 
-from engine.errors import ConfigError
+from engine.errors import ConfigError, InvalidBounds
 from engine.records import Tombstone
 from engine.stores.backend import DEFAULT, Backend, Range, Write
 from engine.stores.committed import CommittedVersions
@@ -127,9 +127,14 @@ class VersionedStore(LayeredStore):
         time_to: int = LONG_MAX,
         order: Literal["ascending", "descending"] = "descending",
     ) -> StoreIterator[VersionedRecord]:
-        """The versions of a key that were valid at any time from `time_from` to `time_to`, both inclusive."""
+        """The versions of a key that were valid at any time from `time_from` to `time_to`, both inclusive.
+
+        Raises InvalidBounds when `time_from` is behind `time_to`.
+        """
         self._check_open()
         raw = self.raw_key(key)
+        if time_from > time_to:
+            raise InvalidBounds(f"store {self.name}: versions from {time_from} to {time_to}: the times are reversed")
         found = list(self._versions(raw, time_from, time_to))
         if order == "ascending":
             found.reverse()
@@ -169,7 +174,11 @@ class VersionedStore(LayeredStore):
             yield latest
         if time_to < self.observed - self.history_ms:
             return
-        for _, row in self._rows_from(raw, max(time_from, 0)):
+        newest = self.segment_of(time_to)
+        for segment, row in self._rows_from(raw, max(time_from, 0)):
+            # A version lies in the segment in which its validity ended; as upstream, later segments are not looked at.
+            if segment > newest:
+                continue
             for found in row.all():
                 if found.value is not None and found.valid_from <= time_to and found.valid_to > time_from:
                     yield VersionedRecord(found.value, found.valid_from, found.valid_to)

@@ -187,11 +187,19 @@ def _put_version(store: Any, key: Any, words: list[Any], _record: Record) -> Any
     return "NOT_PUT" if valid_to == store.NOT_PUT else valid_to
 
 
+def _versions(store: Any, key: Any, words: list[Any], order: str) -> list[Any]:
+    low, high = (None if word is None else int(word) for word in words)
+    bounds = ({} if low is None else {"time_from": low}) | ({} if high is None else {"time_to": high})
+    return [_version(found) for found in store.get_versions(key, order=order, **bounds)]
+
+
 VERSIONED: dict[str, Call] = {
     "put": _put_version,
     "delete": lambda store, key, a, _: _version(store.delete(key, int(a[0]))),
     "get": lambda store, key, _, __: _version(store.get(key)),
     "asof": lambda store, key, a, _: _version(store.get(key, int(a[0]))),
+    "versions": lambda store, key, a, _: _versions(store, key, a, "ascending"),
+    "rversions": lambda store, key, a, _: _versions(store, key, a, "descending"),
 }
 
 

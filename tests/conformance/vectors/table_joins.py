@@ -115,19 +115,21 @@ def check_null_keys(vector: dict[str, Any], _shared: dict[str, Any], *, batch: b
     if "global_" in vector:
         _check_global(vector, batch=batch)
         return
-    op = vector["op"].split(",")[0].split(" (")[0]
-    joiner = {"|": with_bar, "+": with_plus, None: None}[vector.get("joiner")]
+    op, kind = vector["op"].split(",")[0].split(" (")[0], vector["op"].split(",")[0].rsplit("-", 1)[-1]
+    joiner = {"|": with_bar, "+": with_plus, "-": with_dash, None: None}[vector.get("joiner")]
 
     def build(builder: Any) -> None:
         left = builder.stream("L", JSON)
+        way = left.join if kind == "inner" else left.left_join
         if op.startswith("ss-"):
             windows = JoinWindows.of(difference_ms=60_000)
-            join(op.removeprefix("ss-"), left, builder.stream("R", JSON), joiner, windows, "join").to("out", OUT)
-        elif op == "st-left":
-            left.left_join(table(builder, "R", versioned=False), joiner, Joined("join")).to("out", OUT)
-        elif op == "stream-globaltable-left":
+            join(kind, left, builder.stream("R", JSON), joiner, windows, "join").to("out", OUT)
+        elif op.startswith("st-"):
+            way(table(builder, "R", versioned=False), joiner, Joined("join")).to("out", OUT)
+        elif op.startswith("stream-globaltable-"):
             right = builder.global_table("R", JSON, Materialized("global"))
-            left.left_join(right, lambda _key, _value: None, joiner).to("out", OUT)
+            nothing = "mapper returns null" in vector["op"]
+            way(right, lambda key, _value: None if nothing else key, joiner).to("out", OUT)
         elif op == "repartition":
             left.repartition(Repartitioned("again", serdes.json, serdes.json)).to("out", OUT)
         else:

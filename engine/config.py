@@ -39,7 +39,8 @@ class EngineConfig:
     `max_task_idle_ms`: how long a task waits for an empty input whose lag is not 0; -1 never waits.
     `group_instance_id`: static membership (a restart within the session timeout moves nothing).
     `num_standby_replicas`: copies of each task's stores on other instances, kept up to date. `acceptable_recovery_lag`:
-    how many records such a copy may be behind to count as caught up.
+    how many records such a copy may be behind to count as caught up. `warmup_timeout_ms`: how long a starting instance
+    waits for its copies to catch up before it joins the others.
     `disk_free_bytes_min`: with less space left for the state directory the engine stops, while it still can cleanly; 0
     turns this off. `listen`: where the query service listens, `host:port`; port 0 takes a free one; None runs none.
     `stop_when_caught_up`: end once this instance has all tasks and has processed and committed all of their inputs.
@@ -61,6 +62,7 @@ class EngineConfig:
     max_task_idle_ms: int = 0
     num_standby_replicas: int = 0
     acceptable_recovery_lag: int = 10_000
+    warmup_timeout_ms: int = 600_000
     replication_factor: int = -1
     offset_reset: str = "earliest"
     poll_records: int = POLL_RECORDS_MAX
@@ -119,6 +121,7 @@ class EngineConfig:
             "restore_bytes_per_second_max": 1, "repartition_purge_interval_ms": 100, "recommit_interval_ms": 1000,
             "state_cleanup_delay_ms": 0, "disk_free_bytes_min": 0, "block_cache_bytes": 1 << 20, "write_buffer_bytes": 1 << 20,
             "stop_timeout_ms": 100, "num_standby_replicas": 0, "acceptable_recovery_lag": 0,
+            "warmup_timeout_ms": 0,
         }  # fmt: skip
         for name, bound in lowest.items():
             value = getattr(self, name)

@@ -46,6 +46,7 @@ from engine.runtime.restorer import Restorer
 from engine.runtime.state_directory import StateDirectory
 from engine.runtime.swap import Swaps
 from engine.runtime.tasks import Tasks
+from engine.runtime.warm_up import WarmUp
 from engine.stores import memory_budget
 from engine.topology.builder import StreamsBuilder
 from engine.topology.topology import Topology
@@ -72,6 +73,7 @@ class Engine:
         self.directory = StateDirectory(config.state_dir, config.application_id)
         self.phase = "starting"
         self.error: BaseException | None = None
+        self._peers_known = threading.Event()
         self.last_error: tuple[int, str] | None = None
         self.started_at = _now_ms()
         self.blueprint: Blueprint
@@ -155,7 +157,7 @@ class Engine:
             reason = self.last_error[1] if self.phase == "failed" and self.last_error else None
             return self.phase, reason
         if not self.membership.joined:
-            return "starting", "joins its group"
+            return "starting", self.warm_up.reason or "joins its group"
         waiting = len(self.tasks.take_overs)
         return ("rebalancing", f"{waiting} tasks restore") if waiting else ("running", None)
 
@@ -226,7 +228,7 @@ class Engine:
         self.loop_queue = LoopQueue()
         self.membership = Membership(self.mapping_topic.topic, self.mapping, self.tasks)
         self.consumer = Consumer(
-            self.membership.join(consumers.member_settings(config, self.client)), config.poll_records
+            self.membership.client(consumers.member_settings(config, self.client)), config.poll_records
         )
         self._started.callback(self.consumer.close)
         crash = {} if self._crash_point is None else {"crash_point": self._crash_point}
@@ -248,16 +250,29 @@ class Engine:
         config = self.config
         self.metadata = Metadata()
         self.tasks.keeps_standbys = config.num_standby_replicas > 0
+        peers = ReportedPeers(self.metadata, self.blueprint, self.identity.instance_id)
         self.placement = Placement(
             self.blueprint,
             self.tasks,
             self.restorer.standbys,
-            ReportedPeers(self.metadata, self.blueprint, self.identity.instance_id),
+            peers,
             self.identity.instance_id,
             replicas=config.num_standby_replicas,
             acceptable_lag=config.acceptable_recovery_lag,
             grace_seconds=config.session_timeout_ms / 1000,
         )
+        self.warm_up = WarmUp(
+            set(self.blueprint.tasks),
+            self.placement,
+            peers,
+            self._join,
+            peers_known=self._peers_known.is_set,
+            acceptable_lag=config.acceptable_recovery_lag,
+            timeout_seconds=config.warmup_timeout_ms / 1000,
+        )
+        # The tasks of a static member that restarts wait for it.
+        if not self.tasks.keeps_standbys or config.group_instance_id or config.warmup_timeout_ms == 0:
+            self.warm_up.skip()
 
     def _compose_service(self) -> None:
         config = self.config
@@ -316,7 +331,7 @@ class Engine:
         self.restorer.start()
         self._started.callback(self.restorer.stop)
         if self.config.listen is not None or self.tasks.keeps_standbys:
-            view = StatusView(self.config.application_id, self.metadata, self.client)
+            view = StatusView(self.config.application_id, self.metadata, self.client, on_ready=self._peers_known.set)
             view.start()
             self._started.callback(view.stop)
         self.sampler.start()
@@ -334,6 +349,12 @@ class Engine:
         self._notify("started", f"instance {self.identity.instance_id} runs")
         self._started.enter_context(_calm_garbage_collection())
 
+    def _join(self) -> None:
+        if self.phase == "running":
+            # After a warm-up: another topology may have started meanwhile.
+            self.mapping_topic.check(self.mapping)
+        self.membership.join()
+
     # -- every turn ---------------------------------------------------------------------------------------------------
 
     def _between_commits(self) -> None:
@@ -345,6 +366,7 @@ class Engine:
         self.swaps.turn()
         if self.tasks.keeps_standbys:
             self.placement.turn()
+            self.warm_up.turn()
         if self.loop_queue and not any(t.dirty for t in self.tasks.running()):
             self._between_commits()
         housekeeping.turn()

@@ -6,7 +6,8 @@ Read by the loop from what the status topic's reader keeps; nothing here waits.
 from engine.query.metadata import Metadata
 from engine.runtime.blueprint import Blueprint
 
-RUNNING = frozenset({"running", "rebalancing"})
+# One that starts may warm its standbys up before it joins the group.
+LIVE = frozenset({"starting", "running", "rebalancing"})
 
 
 class ReportedPeers:
@@ -20,7 +21,7 @@ class ReportedPeers:
     def live(self) -> set[str]:
         """Those that report and run."""
         members = self._metadata.members()
-        return {m.instance for m in members if m.state in RUNNING and self._metadata.is_heard(m.instance)}
+        return {m.instance for m in members if m.state in LIVE and self._metadata.is_heard(m.instance)}
 
     def owners(self) -> dict[str, str]:
         """Who was assigned each task; of two that say so, the one that reported last."""

@@ -39,12 +39,18 @@ class Membership:
         self.rebalances_total = 0
         self._listener = listener
         self._failure: Exception | None = None
+        self._client: Consumer
 
-    def join(self, settings: Mapping[str, Any]) -> Consumer:
-        """Make the client and subscribe; the group answers during later polls."""
-        client = Consumer(dict(settings))
-        client.subscribe([self.topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
-        return client
+    def client(self, settings: Mapping[str, Any]) -> Consumer:
+        """Make the client, which is no member yet."""
+        self._client = Consumer(dict(settings))
+        return self._client
+
+    def join(self) -> None:
+        """Subscribe; the group answers during later polls."""
+        self._client.subscribe(
+            [self.topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
 
     def raise_failure(self) -> None:
         """Raise what went wrong within a callback; called after each poll."""

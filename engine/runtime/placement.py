@@ -13,7 +13,6 @@ from engine.runtime.blueprint import Blueprint
 from engine.runtime.standby import Standbys
 from engine.runtime.tasks import Tasks
 
-# Reports come twice a second.
 TURN_SECONDS = 0.5
 
 
@@ -69,15 +68,28 @@ class Placement:
         self._grace = grace_seconds
         self._clock = clock
         self._seen: dict[str, float] = {}
-        self._turned_at = -TURN_SECONDS
+        self._turned_at = float("-inf")
+        self._chosen: set[str] = set()
+
+    def lags(self) -> dict[str, int | None]:
+        """How far each standby that belongs here is behind; None while that is not known."""
+        found = {}
+        for task in self._chosen:
+            standby = self._standbys.get(task)
+            found[task] = standby.lag if standby is not None else None
+        return found
 
     def turn(self) -> None:
-        """Hold what belongs here and drop what belongs elsewhere by now."""
+        """Decide now and then: reports come twice a second."""
         now = self._clock()
-        if now - self._turned_at < TURN_SECONDS or self._tasks.leaving:
-            return
-        self._turned_at = now
+        if now - self._turned_at >= TURN_SECONDS and not self._tasks.leaving:
+            self.decide()
+
+    def decide(self) -> None:
+        """Hold what belongs here and drop what belongs elsewhere by now."""
+        self._turned_at = now = self._clock()
         live = self._live(now)
+        self._chosen.clear()
         owners = self._peers.owners()
         for task in self._blueprint.tasks:
             self._place(task, owners.get(task), live)
@@ -93,7 +105,8 @@ class Placement:
             return
         chosen = standby_instances(task, live - {owner}, self._replicas)
         held = self._standbys.get(task) is not None
-        if self._instance_id in chosen:
+        if self._instance_id in chosen and self._tasks.can_stand_by(task):
+            self._chosen.add(task)
             if not held:
                 self._tasks.stand_by(task)
         elif held and all(self._is_caught_up(task, instance) for instance in chosen):

@@ -81,6 +81,11 @@ class Standby(TaskStores):
         """Whether every store has reached its changelog's end once."""
         return self.following and all(r.ended_at is not None for r in self.restores)
 
+    @property
+    def lag(self) -> int | None:
+        """How many records it is behind, all stores together; None while it is not open, or never looked at the ends."""
+        return sum(max(0, r.end - r.position) for r in self.restores) if self.following else None
+
     def restoring(self, store: str) -> Restoring | None:
         """How far one store has come."""
         return next((r for r in self.restores if r.store_name == store), None)

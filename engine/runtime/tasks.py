@@ -255,12 +255,15 @@ class Tasks:
             queue.paused = False
 
     def stand_by(self, name: str) -> None:
-        """Hold a standby of a task that another instance has, unless nothing of it could be followed."""
+        """Hold a standby of a task that another instance has."""
         shape = self._blueprint.tasks[name]
         context = TaskContext(self._parts.application_id, name, shape.partition, self._parts.wall_clock)
-        standby = Standby(**self._described(name, context))
-        if any(changelog is not None for changelog in standby.changelogs.values()):
-            self._restorer.standbys.hold(standby)
+        self._restorer.standbys.hold(Standby(**self._described(name, context)))
+
+    def can_stand_by(self, name: str) -> bool:
+        """Whether a task has anything that a standby could follow."""
+        specs = self._blueprint.specs(self._blueprint.tasks[name].sub_topology)
+        return any(self._blueprint.changelog(spec) is not None for spec in specs.values())
 
     def _close(self, name: str, *, clean: bool, stays: bool = False) -> None:
         """Close a task; with `stays` its open stores remain here as a standby, if this instance has such."""
@@ -283,7 +286,7 @@ class Tasks:
     def _stay(self, task: ActiveTask) -> None:
         """Turn a running task into a standby, in place."""
         former = TaskStores(**self._described(task.id, task.context), stores=task.release())
-        if any(changelog is not None for changelog in former.changelogs.values()):
+        if self.can_stand_by(task.id):
             self._restorer.standbys.hold(Standby.of(former))
         else:
             former.close(clean=True)

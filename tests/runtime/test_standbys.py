@@ -147,3 +147,22 @@ def test_placement_moves_only_what_it_must():
     two = {t: standby_instances(t, ["a", "b"], 1)[0] for t in tasks}
     assert {three[t] for t in tasks if two[t] != three[t]} == {"c"}
     assert standby_instances("0_0", ["a"], 3) == ["a"]
+
+
+def test_an_instance_that_starts_warms_up_before_it_takes_tasks(kafka, application, tmp_path):
+    """It stands by, throttled, while the other one runs everything; then its tasks need no restore."""
+    build = programs.counts(application, output=False)
+    produce(kafka, programs.input_topic(application), [(f"k{i}".encode(), b"v") for i in range(4_000)])
+    with running(build, settings(kafka, application, tmp_path, "one")) as one:
+        eventually(lambda: len(tasks_of(one)) == 4, "all tasks at one")
+        eventually(lambda: one.loop.processed_total == 4_000, "processed")
+        eventually(lambda: not any(t.dirty for t in one.tasks.running()), "committed")
+        slow = settings(
+            kafka, application, tmp_path, "two", restore_bytes_per_second_max=10_000, acceptable_recovery_lag=10
+        )
+        with running(build, slow) as two:
+            eventually(lambda: hasattr(two, "warm_up") and "warms up 4 standbys" in (two.warm_up.reason or ""), "why")
+            assert not two.membership.joined
+            assert len(tasks_of(one)) == 4
+            eventually(lambda: len(tasks_of(two)) == 2, "its tasks")
+            assert sum(r.records for t in two.tasks.running() for r in t.restores.values()) <= 10

@@ -41,6 +41,7 @@ SETTINGS: dict[str, Callable[[str], Any]] = {
     "max_task_idle_ms": int,
     "num_standby_replicas": int,
     "acceptable_recovery_lag": int,
+    "warmup_timeout_ms": int,
     "replication_factor": int,
     "offset_reset": str,
     "poll_records": int,

@@ -6,12 +6,14 @@ What it forwards goes all the way down before `forward` returns, as in Kafka Str
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from engine.errors import ConfigError, StatehouseError, StoreError
 from engine.operators.context import Cancellable, NodeContext
 from engine.operators.processor import Output, Processor, implements
 from engine.records import Batch, Record
+from engine.topology.durations import to_ms
 from engine.topology.processors import Process, PunctuationType, RecordMetadata
 
 
@@ -77,7 +79,7 @@ class UserContext:
 
     def schedule(
         self,
-        interval_ms: int,
+        interval_ms: int | timedelta,
         kind: PunctuationType | str,
         callback: Callable[[int], None],
         start_ms: int | None = None,
@@ -95,7 +97,9 @@ class UserContext:
             finally:
                 self._context.timestamp = before
 
-        return self._context.schedule(interval_ms, str(kind), punctuate, start_ms)
+        return self._context.schedule(
+            to_ms(interval_ms, "ms", "schedule: the interval"), str(kind), punctuate, start_ms
+        )
 
     def state_store(self, name: str) -> Any:
         """See `ProcessorContext.state_store`."""

@@ -9,7 +9,7 @@ from typing import Any
 from engine.errors import TopologyError
 from engine.topology.graph import Graph
 from engine.topology.operations import GlobalSource, Source
-from engine.topology.options import Consumed, Materialized, need_materialized
+from engine.topology.options import Consumed, Materialized, materialized_as, need_materialized
 from engine.topology.stores import StoreSpec
 from engine.topology.stream import Stream
 from engine.topology.suppliers import StoreSupplier
@@ -30,9 +30,11 @@ class StreamsBuilder:
         node = self._source((topics,) if isinstance(topics, str) else tuple(topics), consumed)
         return Stream(self, node, frozenset({node}), consumed.key_serde, consumed.value_serde)
 
-    def table(self, topic: str, consumed: Consumed | None = None, materialized: Materialized | None = None) -> Table:
+    def table(
+        self, topic: str, consumed: Consumed | None = None, materialized: Materialized | str | None = None
+    ) -> Table:
         """Read a topic as a table; without a named `materialized` it keeps nothing, and cannot be joined or grouped."""
-        consumed = consumed or Consumed()
+        consumed, materialized = consumed or Consumed(), materialized_as(materialized)
         key_serde = (materialized and materialized.key_serde) or consumed.key_serde
         value_serde = (materialized and materialized.value_serde) or consumed.value_serde
         node = self._source((topic,), consumed, key_serde, value_serde)
@@ -40,7 +42,7 @@ class StreamsBuilder:
         return Table.from_updates(stream, TableSource, materialized, key_serde, value_serde)
 
     def global_table(
-        self, topic: str, consumed: Consumed | None = None, materialized: Materialized | None = None
+        self, topic: str, consumed: Consumed | None = None, materialized: Materialized | str | None = None
     ) -> GlobalTable:
         """Read all partitions of a topic into a store that every instance holds whole."""
         consumed = consumed or Consumed()

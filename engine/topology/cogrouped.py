@@ -52,7 +52,7 @@ class CogroupedStream:
         raise TopologyError(f"windowed_by takes TimeWindows, SlidingWindows or SessionWindows, not {windows!r}")
 
     def aggregate(
-        self, initializer: Callable[[], Any], materialized: Materialized | None = None, name: Name = None
+        self, initializer: Callable[[], Any], materialized: Materialized | str | None = None, name: Name = None
     ) -> Table:
         """Fold the records of each key, from `initializer()`. Null keys and values are dropped."""
         check_callable(initializer, "initializer")
@@ -78,7 +78,7 @@ class WindowedCogroupedStream:
         self.windows = windows
 
     def aggregate(
-        self, initializer: Callable[[], Any], materialized: Materialized | None = None, name: Name = None
+        self, initializer: Callable[[], Any], materialized: Materialized | str | None = None, name: Name = None
     ) -> Table:
         """Fold the records of each key and window, from `initializer()`."""
         return _windowed(self.parts, self.windows, initializer, None, materialized, name)
@@ -95,7 +95,7 @@ class SessionWindowedCogroupedStream:
         self,
         initializer: Callable[[], Any],
         merger: Aggregator,
-        materialized: Materialized | None = None,
+        materialized: Materialized | str | None = None,
         name: Name = None,
     ) -> Table:
         """Fold the records of each session, from `initializer()`; `merger(key, one, other)` joins sessions."""
@@ -108,7 +108,7 @@ def _windowed(
     windows: TimeWindows | SlidingWindows | SessionWindows,
     initializer: Callable[[], Any],
     merger: Aggregator | None,
-    materialized: Materialized | None,
+    materialized: Materialized | str | None,
     name: Name,
 ) -> Table:
     check_callable(initializer, "initializer")

@@ -63,14 +63,14 @@ class GroupedStream:
             self._repartitioned = source
         return source
 
-    def count(self, materialized: Materialized | None = None, name: Name = None) -> Table:
+    def count(self, materialized: Materialized | str | None = None, name: Name = None) -> Table:
         """Count the records of each key; values are int64 unless the store says otherwise. Null keys and values drop."""
         materialized = need_materialized(materialized, "count")
         spec = materialized.spec("key-value", key_serde=self.key_serde, value_serde=serdes.int64)
         return self.aggregate_into(spec, Count, name)
 
     def reduce(
-        self, reducer: Callable[[Any, Any], Any], materialized: Materialized | None = None, name: Name = None
+        self, reducer: Callable[[Any, Any], Any], materialized: Materialized | str | None = None, name: Name = None
     ) -> Table:
         """Fold the values of each key with `reducer(aggregate, value)`, beginning at the first value."""
         check_callable(reducer, "reducer")
@@ -82,7 +82,7 @@ class GroupedStream:
         self,
         initializer: Callable[[], Any],
         aggregator: Callable[[Any, Any, Any], Any],
-        materialized: Materialized | None = None,
+        materialized: Materialized | str | None = None,
         name: Name = None,
     ) -> Table:
         """Fold the values of each key with `aggregator(key, value, aggregate)`, beginning at `initializer()`."""
@@ -149,7 +149,7 @@ class GroupedTable:
         self._select = self.graph.add(TableSelect(selector, table.versioned), [table.node])
         self._source: str | None = None
 
-    def count(self, materialized: Materialized | None = None, name: Name = None) -> Table:
+    def count(self, materialized: Materialized | str | None = None, name: Name = None) -> Table:
         """Count the rows of each group; values are int64 unless the store says otherwise."""
         materialized = need_materialized(materialized, "count")
         spec = materialized.spec("key-value", key_serde=self.key_serde, value_serde=serdes.int64)
@@ -161,7 +161,7 @@ class GroupedTable:
         self,
         adder: Callable[[Any, Any], Any],
         subtractor: Callable[[Any, Any], Any],
-        materialized: Materialized | None = None,
+        materialized: Materialized | str | None = None,
         name: Name = None,
     ) -> Table:
         """Fold each group with `adder(aggregate, new)` and `subtractor(aggregate, old)`."""
@@ -176,7 +176,7 @@ class GroupedTable:
         initializer: Callable[[], Any],
         adder: Callable[[Any, Any, Any], Any],
         subtractor: Callable[[Any, Any, Any], Any],
-        materialized: Materialized | None = None,
+        materialized: Materialized | str | None = None,
         name: Name = None,
     ) -> Table:
         """Fold each group with `adder(key, new, aggregate)` and `subtractor(key, old, aggregate)`, from `initializer()`."""

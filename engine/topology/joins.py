@@ -15,7 +15,7 @@ from engine.serdes.foreign_key import AnswerSerde, SubscriptionSerde
 from engine.topology import join_operations as operations
 from engine.topology.callables import check_callable, required_arguments, takes_key
 from engine.topology.operations import Sink, Source
-from engine.topology.options import Joined, Materialized, StreamJoined, TableJoined
+from engine.topology.options import Joined, Materialized, StreamJoined, TableJoined, joined_as, materialized_as
 from engine.topology.stateless import Merge
 from engine.topology.stores import StoreSpec
 from engine.topology.stream import Stream
@@ -65,10 +65,10 @@ def _co_partitioned(stream: Stream, name: str | None, key_serde: Any, value_serd
 
 
 def join_stream_table(
-    kind: str, stream: Stream, table: Table, joiner: Function, joined: Joined | None = None
+    kind: str, stream: Stream, table: Table, joiner: Function, joined: Joined | str | None = None
 ) -> Stream:
     """Look each record up in a table; with a grace, when stream time has passed it by so much."""
-    joined = joined or Joined()
+    joined = joined_as(Joined, joined, "a stream-table join")
     stream = _co_partitioned(stream, joined.name, joined.key_serde, joined.value_serde, keep=kind == "left")
     view = table.view()
     key_serde, value_serde = joined.key_serde or stream.key_serde, joined.value_serde or stream.value_serde
@@ -116,10 +116,10 @@ def join_streams(
     right: Stream,
     joiner: Function,
     windows: JoinWindows,
-    joined: StreamJoined | None = None,
+    joined: StreamJoined | Joined | str | None = None,
 ) -> Stream:
     """Join two streams within a window; a stream joined with itself may do with one store (`single_store`)."""
-    joined = joined or StreamJoined()
+    joined = joined_as(StreamJoined, joined, "a stream-stream join")
     name = joined.store_name or joined.name
     if name is None:
         raise TopologyError("the stores of a stream-stream join need a name: give StreamJoined('…')")
@@ -239,13 +239,17 @@ def _self_join(
 
 
 def join_table(kind: str, table: Table, other: Any, *arguments: Any, **options: Any) -> Table:
-    """Join tables by key (`other, joiner, …`) or by a foreign key (`other, extractor, joiner, TableJoined, …`)."""
+    """Join tables by key (`other, joiner, …`) or by a foreign key (`other, extractor, joiner, TableJoined, …`).
+
+    The extractor can also be given by its name, `foreign_key=…`.
+    """
     if not isinstance(other, Table):
         raise TopologyError(f"a table cannot join {other!r}: give a table")
-    if "extractor" in options or len([a for a in arguments if callable(a)]) > 1:
+    named = [options.pop(word) for word in ("foreign_key", "extractor") if word in options]
+    if named or len([a for a in arguments if callable(a)]) > 1:
         if kind == "outer":
             raise TopologyError("a foreign-key join is inner or left: there is no outer one")
-        return join_foreign_key(kind, table, other, *arguments, **options)
+        return join_foreign_key(kind, table, other, *named, *arguments, **options)
     return join_tables(kind, table, other, *arguments, **options)
 
 
@@ -265,10 +269,10 @@ class _JoinedTable(Table):
 
 
 def join_tables(
-    kind: str, left: Table, right: Table, joiner: Function, materialized: Materialized | None = None
+    kind: str, left: Table, right: Table, joiner: Function, materialized: Materialized | str | None = None
 ) -> Table:
     """Join two tables by their key."""
-    graph = left.graph
+    graph, materialized = left.graph, materialized_as(materialized)
     function = _joiner(joiner)
     left_view, right_view = left.view(), right.view()
     if kind != "inner":
@@ -323,13 +327,14 @@ def join_foreign_key(
     right: Table,
     extractor: Function,
     joiner: Function,
-    joined: TableJoined | None = None,
-    materialized: Materialized | None = None,
+    joined: TableJoined | Joined | str | None = None,
+    materialized: Materialized | str | None = None,
 ) -> Table:
     """Join each left row with the right row under the key that `extractor(value)` or `(key, value)` finds in it."""
     if isinstance(joined, Materialized):
         joined, materialized = None, joined
-    if joined is None or joined.name is None:
+    joined, materialized = joined_as(TableJoined, joined, "a foreign-key join"), materialized_as(materialized)
+    if joined.name is None:
         raise TopologyError("the topics and the store of a foreign-key join need a name: give TableJoined('…')")
     name, graph = joined.name, left.graph
     left.send_old_values()

@@ -6,14 +6,15 @@ Serdes left out are taken from upstream where the operator leaves keys or values
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeVar
 
 from engine.errors import ConfigError, TopologyError
 from engine.names import check_name
 from engine.topology.stores import StoreSpec
 from engine.topology.suppliers import StoreSupplier
 
+Options = TypeVar("Options", "Joined", "StreamJoined", "TableJoined")
 OFFSET_RESETS = (None, "earliest", "latest")
 BACKENDS_BY_STORE = {"rocksdb": "rocksdb", "in-memory": "memory", "memory": "memory"}
 
@@ -244,8 +245,38 @@ class Materialized:
         return spec.with_(**settings, **given)
 
 
-def need_materialized(materialized: Materialized | None, what: str) -> Materialized:
+def joined_as(kind: type[Options], given: Any, what: str) -> Options:
+    """A join's options as `kind` has them. `Joined` does for every join, and a plain text is a name.
+
+    Raises TopologyError for anything else, and for a grace where no join of that kind has one.
+    """
+    if given is None or isinstance(given, kind):
+        return given or kind()
+    if isinstance(given, str):
+        return kind(given)
+    if not isinstance(given, (Joined, StreamJoined)):
+        raise TopologyError(f"{what} takes a {kind.__name__}('…'), not {given!r}")
+    if getattr(given, "grace_ms", None) is not None:
+        raise TopologyError(
+            f"{what} has no grace_ms: only a stream-table join waits; windows have a grace of their own"
+        )
+    shared = {part.name for part in fields(kind)} & {"name", "key_serde", "value_serde", "other_value_serde"}
+    return kind(**{part: getattr(given, part) for part in shared})
+
+
+def materialized_as(given: Materialized | StoreSupplier | str | None) -> Materialized | None:
+    """How a result is stored: a plain text is its store's name, and one of `Stores` stands for itself."""
+    return Materialized.as_(given) if isinstance(given, (str, StoreSupplier)) else given
+
+
+def grouped_as(given: Grouped | str | None) -> Grouped:
+    """How something is grouped; a plain text is the repartition topic's name."""
+    return Grouped(given) if isinstance(given, str) else given or Grouped()
+
+
+def need_materialized(materialized: Materialized | str | None, what: str) -> Materialized:
     """Return `materialized`, or raise TopologyError when there is none or when it has no name."""
+    materialized = materialized_as(materialized)
     if not isinstance(materialized, Materialized) or materialized.name is None:
         raise TopologyError(
             f"{what} keeps state, and its store needs a name: pass Materialized('…'). "

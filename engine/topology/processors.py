@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -56,12 +57,12 @@ class ProcessorContext(Protocol):
 
     def schedule(
         self,
-        interval_ms: int,
+        interval_ms: int | timedelta,
         kind: PunctuationType | str,
         callback: Callable[[int], None],
         start_ms: int | None = None,
     ) -> Scheduled:
-        """Call `callback(timestamp)` every `interval_ms`, on a grid anchored at `start_ms` if given."""
+        """Call `callback(timestamp)` every `interval_ms` (or a timedelta), on a grid anchored at `start_ms` if given."""
 
     def state_store(self, name: str) -> Any:
         """The store of that name, which must be among those the processor was connected to."""

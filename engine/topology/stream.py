@@ -15,6 +15,8 @@ from engine.topology.options import (
     Named,
     Produced,
     Repartitioned,
+    grouped_as,
+    materialized_as,
     need_materialized,
 )
 from engine.topology.options import name_of as _name_of
@@ -168,8 +170,10 @@ class Stream:
         key_serde, value_serde = produced.key_serde or self.key_serde, produced.value_serde or self.value_serde
         self.then(Sink(topic, key_serde, value_serde, partitioner=produced.partitioner), name=produced.name)
 
-    def repartition(self, repartitioned: Repartitioned) -> Stream:
+    def repartition(self, repartitioned: Repartitioned | str) -> Stream:
         """The same records through an internal topic, partitioned by their present keys."""
+        if isinstance(repartitioned, str):
+            repartitioned = Repartitioned(repartitioned)
         if not isinstance(repartitioned, Repartitioned):
             raise TopologyError("repartition needs a name: pass Repartitioned('…'); names are never generated")
         return self.through_repartition(
@@ -180,21 +184,21 @@ class Stream:
             partitioner=repartitioned.partitioner,
         )
 
-    def group_by_key(self, grouped: Grouped | None = None) -> GroupedStream:
+    def group_by_key(self, grouped: Grouped | str | None = None) -> GroupedStream:
         """Group by the present key; repartitions first if keys may have changed."""
         from engine.topology.grouped import GroupedStream  # noqa: PLC0415 - groups are made of streams
 
-        return GroupedStream(self, grouped or Grouped())
+        return GroupedStream(self, grouped_as(grouped))
 
-    def group_by(self, selector: Callable[[Any, Any], Any], grouped: Grouped | None = None) -> GroupedStream:
+    def group_by(self, selector: Callable[[Any, Any], Any], grouped: Grouped | str | None = None) -> GroupedStream:
         """Group by `selector(key, value)`; repartitions first."""
         return self.select_key(selector).group_by_key(grouped)
 
-    def to_table(self, materialized: Materialized | None = None, name: Name = None) -> Table:
+    def to_table(self, materialized: Materialized | str | None = None, name: Name = None) -> Table:
         """Read the stream as the updates of a table; repartitions first if keys may have changed."""
         from engine.topology.table import Table  # noqa: PLC0415 - tables turn into streams and back
 
-        stream = self
+        stream, materialized = self, materialized_as(materialized)
         key_serde = (materialized and materialized.key_serde) or self.key_serde
         value_serde = (materialized and materialized.value_serde) or self.value_serde
         if self.rekeyed:

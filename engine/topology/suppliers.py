@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from engine.errors import ConfigError
+from engine.topology.durations import to_ms
 from engine.topology.stores import StoreSpec
 
 
@@ -28,7 +30,7 @@ class StoreSupplier:
         """With or without coalescing of changelog writes within a commit."""
         return StoreSupplier(self.spec.with_(caching=enabled))
 
-    def retention(self, retention_ms: int) -> StoreSupplier:
+    def retention(self, retention_ms: int | timedelta) -> StoreSupplier:
         """Keep windows or sessions for so long (ms); for versioned stores the history."""
         if self.spec.kind == "key-value":
             raise ConfigError(f"store {self.name}: a key-value store has no retention: use a window or versioned store")
@@ -48,22 +50,28 @@ class StoreSupplier:
         return StoreSupplier(self.spec.with_(rocksdb={**self.spec.rocksdb, **settings}))
 
 
-def _time(value: int, name: str, what: str) -> int:
+def _time(value: int | timedelta, name: str, what: str) -> int:
+    if isinstance(value, timedelta):
+        value = to_ms(value, "ms", f"store {name}: the {what}")
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ConfigError(f"store {name}: the {what} is {value!r}: give milliseconds, 0 or more")
     return value
 
 
-def _window(name: str, backend: str, retention_ms: int, window_ms: int, settings: dict[str, Any]) -> StoreSupplier:
-    _time(retention_ms, name, "retention")
-    _time(window_ms, name, "window size")
+def _window(
+    name: str, backend: str, retention_ms: int | timedelta, window_ms: int | timedelta, settings: dict[str, Any]
+) -> StoreSupplier:
+    retention_ms, window_ms = _time(retention_ms, name, "retention"), _time(window_ms, name, "window size")
     if retention_ms < window_ms:
         raise ConfigError(f"store {name}: the retention ({retention_ms} ms) is shorter than a window ({window_ms} ms)")
     return StoreSupplier(StoreSpec(name, "window", backend, retention_ms=retention_ms, window_ms=window_ms, **settings))
 
 
 class Stores:
-    """Factories of store descriptions, named as in Kafka Streams. Serdes left out mean bytes, or those of the operator."""
+    """Factories of store descriptions, named as in Kafka Streams. Serdes left out mean bytes, or those of the operator.
+
+    Times are milliseconds, or a `datetime.timedelta`.
+    """
 
     @staticmethod
     def persistent_key_value(
@@ -92,8 +100,8 @@ class Stores:
     @staticmethod
     def persistent_window(
         name: str,
-        retention_ms: int,
-        window_ms: int,
+        retention_ms: int | timedelta,
+        window_ms: int | timedelta,
         key_serde: Any = None,
         value_serde: Any = None,
         *,
@@ -114,8 +122,8 @@ class Stores:
     @staticmethod
     def in_memory_window(
         name: str,
-        retention_ms: int,
-        window_ms: int,
+        retention_ms: int | timedelta,
+        window_ms: int | timedelta,
         key_serde: Any = None,
         value_serde: Any = None,
         *,
@@ -134,7 +142,7 @@ class Stores:
     @staticmethod
     def persistent_session(
         name: str,
-        retention_ms: int,
+        retention_ms: int | timedelta,
         key_serde: Any = None,
         value_serde: Any = None,
         *,
@@ -146,7 +154,7 @@ class Stores:
 
     @staticmethod
     def in_memory_session(
-        name: str, retention_ms: int, key_serde: Any = None, value_serde: Any = None
+        name: str, retention_ms: int | timedelta, key_serde: Any = None, value_serde: Any = None
     ) -> StoreSupplier:
         """Key and session to value in memory."""
         spec = StoreSpec(name, "session", "memory", key_serde, value_serde)
@@ -155,7 +163,7 @@ class Stores:
     @staticmethod
     def persistent_versioned(
         name: str,
-        history_ms: int,
+        history_ms: int | timedelta,
         key_serde: Any = None,
         value_serde: Any = None,
         *,

@@ -126,8 +126,10 @@ class Suppressed:
         return cls(wait_ms, buffer or BufferConfig.unbounded(), name)
 
     @classmethod
-    def until_window_closes(cls, buffer: _Buffer | None = None, name: str | None = None) -> Suppressed:
+    def until_window_closes(cls, buffer: _Buffer | str | None = None, name: str | None = None) -> Suppressed:
         """Send one result a window, when it has closed: its end and its grace have passed in stream time."""
+        if isinstance(buffer, str):
+            buffer, name = None, name or buffer
         return cls(None, buffer or BufferConfig.unbounded(), name)
 
     def with_name(self, name: str) -> Suppressed:
@@ -157,9 +159,14 @@ class SuppressBufferSpec(StoreSpec):
 
 
 def suppress(table: Table, suppressed: Suppressed) -> Table:
-    """Add a suppression below a table. Raises TopologyError without a name or serdes, or where windows are missing."""
+    """Add a suppression below a table. Raises TopologyError without a name or serdes, or where windows are missing.
+
+    A suppression without a name right below a table with a store takes that store's name: `<store>-suppress`.
+    """
     if not isinstance(suppressed, Suppressed):
         raise TopologyError(f"suppress takes a Suppressed, not {suppressed!r}")
+    if suppressed.name is None and table.store is not None:
+        suppressed = suppressed.with_name(f"{table.store}-suppress")
     if suppressed.name is None:
         raise TopologyError(
             "suppress keeps state, so it needs a name: Suppressed.….with_name('…'); names are never generated"

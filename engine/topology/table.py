@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import TopologyError
 from engine.topology.callables import check_callable, takes_key
 from engine.topology.operations import Operation
-from engine.topology.options import Grouped, Materialized, Named
+from engine.topology.options import Grouped, Materialized, Named, grouped_as, materialized_as
 from engine.topology.options import name_of as _name_of
 from engine.topology.stores import StoreSpec
 from engine.topology.stream import Stream
@@ -70,13 +70,13 @@ class Table:
         cls,
         stream: Stream,
         operation: type[TableSource],
-        materialized: Materialized | None,
+        materialized: Materialized | str | None,
         key_serde: Any,
         value_serde: Any,
         name: str | None = None,
     ) -> Table:
         """Read `stream` as a table's updates; it has a store if `materialized` has a name."""
-        spec = None
+        spec, materialized = None, materialized_as(materialized)
         if materialized is not None and materialized.name is not None:
             spec = materialized.spec("key-value", key_serde=key_serde, value_serde=value_serde)
             stream.graph.add_store(spec)
@@ -144,19 +144,24 @@ class Table:
     # -- operators --------------------------------------------------------------------------------------------------------
 
     def filter(
-        self, predicate: Callable[[Any, Any], bool], materialized: Materialized | None = None, name: Name = None
+        self, predicate: Callable[[Any, Any], bool], materialized: Materialized | str | None = None, name: Name = None
     ) -> Table:
         """Keep what `predicate(key, value)` holds for; a key that no longer fits gets a tombstone."""
         return self._filter(predicate, materialized, name, negate=False)
 
     def filter_not(
-        self, predicate: Callable[[Any, Any], bool], materialized: Materialized | None = None, name: Name = None
+        self, predicate: Callable[[Any, Any], bool], materialized: Materialized | str | None = None, name: Name = None
     ) -> Table:
         """Keep what `predicate(key, value)` does not hold for; a key that does gets a tombstone."""
         return self._filter(predicate, materialized, name, negate=True)
 
     def _filter(
-        self, predicate: Callable[[Any, Any], bool], materialized: Materialized | None, name: Name, *, negate: bool
+        self,
+        predicate: Callable[[Any, Any], bool],
+        materialized: Materialized | str | None,
+        name: Name,
+        *,
+        negate: bool,
     ) -> Table:
         check_callable(predicate, "predicate")
         spec = self._spec(materialized, self.value_serde)
@@ -174,7 +179,7 @@ class Table:
         )
 
     def map_values(
-        self, mapper: Callable[..., Any], materialized: Materialized | None = None, name: Name = None
+        self, mapper: Callable[..., Any], materialized: Materialized | str | None = None, name: Name = None
     ) -> Table:
         """Map each value by `mapper(value)` or `mapper(key, value)`, as the function is written."""
         with_key = takes_key(mapper)
@@ -188,11 +193,13 @@ class Table:
         stream = Stream(self.builder, node, self.sources, self.key_serde, self.value_serde)
         return stream if selector is None else stream.select_key(selector)
 
-    def group_by(self, selector: Callable[[Any, Any], tuple[Any, Any]], grouped: Grouped | None = None) -> GroupedTable:
+    def group_by(
+        self, selector: Callable[[Any, Any], tuple[Any, Any]], grouped: Grouped | str | None = None
+    ) -> GroupedTable:
         """Group by the pair `selector(key, value) -> (key, value)`; always goes through a repartition topic."""
         from engine.topology.grouped import GroupedTable  # noqa: PLC0415 - groups are made of tables
 
-        return GroupedTable(self, check_callable(selector, "selector"), grouped or Grouped())
+        return GroupedTable(self, check_callable(selector, "selector"), grouped_as(grouped))
 
     def suppress(self, suppressed: Any) -> Table:
         """Hold changes back as `Suppressed` says: until a time limit, or until windows close."""
@@ -220,7 +227,8 @@ class Table:
 
         return joins.join_table("outer", self, other, *arguments, **options)
 
-    def _spec(self, materialized: Materialized | None, value_serde: Any) -> StoreSpec | None:
+    def _spec(self, materialized: Materialized | str | None, value_serde: Any) -> StoreSpec | None:
+        materialized = materialized_as(materialized)
         if materialized is None or materialized.name is None:
             return None
         return materialized.spec("key-value", key_serde=self.key_serde, value_serde=value_serde)

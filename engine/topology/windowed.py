@@ -62,10 +62,10 @@ class _Windowed:
             raise TopologyError(f"emit_strategy takes an EmitStrategy, not {strategy!r}")
         return type(self)(self.grouped, self.windows, strategy)
 
-    def _count_spec(self, materialized: Materialized | None) -> StoreSpec:
+    def _count_spec(self, materialized: Materialized | str | None) -> StoreSpec:
         return self._spec(materialized, "windowed count", serdes.int64)
 
-    def _spec(self, materialized: Materialized | None, what: str, value_serde: Any) -> StoreSpec:
+    def _spec(self, materialized: Materialized | str | None, what: str, value_serde: Any) -> StoreSpec:
         return window_spec(materialized, what, self.windows, self.grouped.key_serde, value_serde, emit=self.emit)
 
     def _table(self, operation: WindowedAggregate, spec: StoreSpec, name: Name) -> Table:
@@ -87,12 +87,12 @@ class _Windowed:
 class WindowedStream(_Windowed):
     """A grouped stream cut into tumbling, hopping or sliding windows."""
 
-    def count(self, materialized: Materialized | None = None, name: Name = None) -> Table:
+    def count(self, materialized: Materialized | str | None = None, name: Name = None) -> Table:
         """Count the records of each key and window; values are int64 unless the store says otherwise."""
         return self._add(self._count_spec(materialized), zero, add_one, name, counts=True)
 
     def reduce(
-        self, reducer: Callable[[Any, Any], Any], materialized: Materialized | None = None, name: Name = None
+        self, reducer: Callable[[Any, Any], Any], materialized: Materialized | str | None = None, name: Name = None
     ) -> Table:
         """Fold the values of each key and window with `reducer(aggregate, value)`, beginning at the first value."""
         spec = self._spec(materialized, "windowed reduce", self.grouped.value_serde)
@@ -102,7 +102,7 @@ class WindowedStream(_Windowed):
         self,
         initializer: Callable[[], Any],
         aggregator: Aggregator,
-        materialized: Materialized | None = None,
+        materialized: Materialized | str | None = None,
         name: Name = None,
     ) -> Table:
         """Fold the values of each key and window with `aggregator(key, value, aggregate)`, from `initializer()`."""
@@ -127,12 +127,12 @@ class WindowedStream(_Windowed):
 class SessionWindowedStream(_Windowed):
     """A grouped stream cut into sessions."""
 
-    def count(self, materialized: Materialized | None = None, name: Name = None) -> Table:
+    def count(self, materialized: Materialized | str | None = None, name: Name = None) -> Table:
         """Count the records of each session; values are int64 unless the store says otherwise."""
         return self._add(self._count_spec(materialized), zero, add_one, add_both, name)
 
     def reduce(
-        self, reducer: Callable[[Any, Any], Any], materialized: Materialized | None = None, name: Name = None
+        self, reducer: Callable[[Any, Any], Any], materialized: Materialized | str | None = None, name: Name = None
     ) -> Table:
         """Fold the values of each session with `reducer(aggregate, value)`, which also merges sessions, oldest first."""
         spec = self._spec(materialized, "session reduce", self.grouped.value_serde)
@@ -144,7 +144,7 @@ class SessionWindowedStream(_Windowed):
         initializer: Callable[[], Any],
         aggregator: Aggregator,
         merger: Aggregator,
-        materialized: Materialized | None = None,
+        materialized: Materialized | str | None = None,
         name: Name = None,
     ) -> Table:
         """Fold each session with `aggregator(key, value, aggregate)`; `merger(key, one, other)` joins sessions.
@@ -186,7 +186,7 @@ def windowed_operation(
 
 
 def window_spec(
-    materialized: Materialized | None,
+    materialized: Materialized | str | None,
     what: str,
     windows: TimeWindows | SlidingWindows | SessionWindows,
     key_serde: Any,

@@ -86,7 +86,7 @@ def test_a_suppression_needs_a_name_windows_and_serdes() -> None:
     builder = StreamsBuilder()
     table = grouped(builder).windowed_by(HOURLY).count(COUNTS)
     with pytest.raises(TopologyError, match="needs a name"):
-        table.suppress(Suppressed.until_window_closes(BufferConfig.unbounded()))
+        table.map_values(str).suppress(Suppressed.until_window_closes(BufferConfig.unbounded()))
     plain = grouped(builder).count(Materialized("plain"))
     with pytest.raises(TopologyError, match="needs a table of windows"):
         plain.suppress(Suppressed.until_window_closes(name="closed"))

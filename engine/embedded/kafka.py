@@ -6,6 +6,7 @@ jars come through :mod:`engine.embedded.jars`.
 
 import base64
 import subprocess
+import time
 import uuid
 from pathlib import Path
 from types import TracebackType
@@ -195,6 +196,17 @@ class RunningKafka:
     def pid(self) -> int | None:
         """The broker's process id."""
         return self._process.pid if self._process else None
+
+    def restart(self, *, hard: bool, away_seconds: float = 0.0) -> None:
+        """End the broker, `hard` as a power cut would, and start it on the same port and data; returns once it answers."""
+        if self._process is not None:
+            if hard:
+                self._process.kill()
+                self._process.wait(STOP_SECONDS)
+            self._process.close()
+        time.sleep(away_seconds)
+        self._process = Process(self.kafka.command())
+        until_ready(self._process, self.kafka.answers, START_SECONDS, "Kafka")
 
     def __enter__(self) -> Self:
         self.kafka.prepare()

@@ -9,7 +9,6 @@ import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,9 @@ from engine.config import GUARANTEES, POLICIES, EngineConfig
 from engine.errors import ConfigError, DiskFull, StateDirectoryLocked, StatehouseError, TopologyError
 from engine.hosting.children import command_line, end_with_parent, run_children
 from engine.instance import Engine
+from engine.management import chaos
 from engine.runtime.signals import EXIT_CONFIG, EXIT_DISK_FULL, EXIT_FAILED, EXIT_LOCKED, EXIT_STOPPED, StopSignals
+from engine.topology.loading import load_build
 
 log = logging.getLogger(__name__)
 
@@ -75,11 +76,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options; each setting can come from the environment too, as ENGINE_<NAME>."""
-        parser.add_argument("action", choices=["run"])
+        parser.add_argument("action", choices=["run", "chaos"])
         parser.add_argument("build", metavar="package.module:function", help="the function that fills a StreamsBuilder")
         parser.add_argument("--instances", type=int, default=1, help="processes to start on this host")
         parser.add_argument("--client-settings", default=None, help="name=value,… for the Kafka client (TLS, SASL)")
         parser.add_argument("--stop-when-caught-up", action="store_true", default=None, help="end at the input's end")
+        chaos.add_arguments(parser)
         for name, kind in SETTINGS.items():
             parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=None, choices=CHOICES.get(name))
 
@@ -87,6 +89,8 @@ class Command(BaseCommand):
         """Run until stopped."""
         logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
         end_with_parent()
+        if options["action"] == "chaos":
+            sys.exit(chaos.run(options))
         if options["instances"] < 1:
             raise CommandError("--instances must be at least 1")
         if options["instances"] > 1:
@@ -154,21 +158,3 @@ def _shared_token(state_dir: Path) -> Path:
     state_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
     load_token(None, state_dir)
     return state_dir / "token"
-
-
-def load_build(name: str) -> Callable[..., None]:
-    """The function that `package.module:function` names; raises ConfigError when there is none."""
-    module, colon, function = name.partition(":")
-    if not colon or not module or not function:
-        raise ConfigError(f"{name!r} is not package.module:function, such as engine.demo.flights:build")
-    # A user's own module lies where the command is started.
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        found = getattr(import_module(module), function, None)
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"{name!r} cannot be imported: {error}. Is it on PYTHONPATH?") from error
-    if not callable(found):
-        raise ConfigError(f"module {module} has no function {function!r}")
-    build: Callable[..., None] = found
-    return build

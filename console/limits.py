@@ -57,7 +57,7 @@ SWAP_SECONDS_MAX = 600
 VERIFY_PAGE_ROWS = 1_000
 VERIFY_PAGE_BYTES = 4 * 1024 * 1024
 # Rows that differ are kept, with their values cut, for people to look at; the others are only counted.
-DIFF_ROWS_MAX = 200
+DIFF_ROWS_MAX = 10_000
 DIFF_CHARACTERS_MAX = 300
 # Rows that differ at first sight are settled with the changelog's newer records once there are this many of them.
 DIFF_CANDIDATES_MAX = 50_000

@@ -5,9 +5,11 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from django.http import HttpResponse
+
 from console.access import audit
 from console.api.errors import CODES, ApiError
-from console.jobs import commands, download
+from console.jobs import commands, differences, download
 from console.observe import recorded, snapshot
 
 if TYPE_CHECKING:
@@ -87,6 +89,26 @@ def file(call: Call) -> HttpResponseBase:
         return download.response(call.request, call.user, uuid.UUID(call.path["job"]), via="api")
     except (download.NotThere, ValueError) as error:
         raise ApiError("not-found", str(error)) from error
+
+
+def differing(call: Call) -> dict[str, Any]:
+    """One page of the rows that a verify found to differ."""
+    try:
+        return differences.page(differences.job_of(call.path["job"]), call.query)
+    except differences.Wrong as error:
+        raise ApiError(error.code, error.words) from error
+
+
+def differing_file(call: Call) -> HttpResponseBase:
+    """All of them that pass a filter, as a file."""
+    try:
+        job = differences.job_of(call.path["job"])
+        address = audit.address_of(call.request)
+        name, kind, content = differences.file(call.user, job, call.query, via="api", address=address)
+    except differences.Wrong as error:
+        raise ApiError(error.code, error.words) from error
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+    return HttpResponse(content, content_type=kind, headers=headers)
 
 
 def _error(refused: commands.Refused) -> ApiError:

@@ -36,6 +36,11 @@ _HISTORY = (
     ("key_format", "read the key as string, int64, json, base64, hex …"),
     ("value_format", "show values so"),
 )
+_DIFFERENCES = (
+    ("what", "missing (in the store), extra (only in the store) or different"),
+    ("partition", "one partition only"),
+    ("key", "a part of the key as it is shown"),
+)
 _LAG = (
     ("kind", "input or store: adds the history"),
     ("name", "its topic or store"),
@@ -103,6 +108,22 @@ ROUTES: tuple[Route, ...] = (
         status=201,
     ),
     Route("GET", "/api/v1/jobs/{job}", "read-jobs", jobs.show, "One job", answer="Job"),
+    Route(
+        "GET",
+        "/api/v1/jobs/{job}/differences",
+        "browse",
+        jobs.differing,
+        "The rows that a verify found to differ",
+        (*_DIFFERENCES, ("limit", "1 to 1000, default 100"), ("cursor", "the last page's cursor")),
+    ),
+    Route(
+        "GET",
+        "/api/v1/jobs/{job}/differences/file",
+        "export",
+        jobs.differing_file,
+        "All of these rows as a file",
+        (*_DIFFERENCES, ("format", "csv (default) or jsonl")),
+    ),
     Route("GET", "/api/v1/jobs/{job}/file", "export", jobs.file, "The file of an export"),
     Route("POST", "/api/v1/jobs/{job}/cancel", "cancel-job", jobs.cancel, "Ask a job to end", answer="Job"),
     Route("GET", "/api/v1/openapi.json", "read-status", lambda _call: openapi.document(ROUTES), "This document"),

@@ -73,6 +73,11 @@ def page(app: str, store: str, params: dict[str, str]) -> dict[str, Any]:
     return ask(app, store, questions.entries(store, **params))
 
 
+def several(app: str, store: str, keys: list[Any], formats: dict[str, str]) -> dict[str, Any]:
+    """Return one entry a key, in order, ``found`` false or (not known) None; keys as entries show them."""
+    return ask(app, store, questions.multi_get(store, keys, **formats))
+
+
 def count(app: str, store: str) -> dict[str, Any]:
     """Return about how many keys there are."""
     return ask(app, store, questions.count(store))

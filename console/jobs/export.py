@@ -187,9 +187,14 @@ def _csv_line(entry: dict[str, Any]) -> bytes:
     )
 
 
+def safe_text(text: str) -> str:
+    """Return text that a spreadsheet takes for text."""
+    return "'" + text if text.startswith(_FORMULA) else text
+
+
 def _cell(value: Any) -> Any:
     if isinstance(value, str):
-        return "'" + value if value.startswith(_FORMULA) else value
+        return safe_text(value)
     if value is None or isinstance(value, bool | dict | list):
         return json.dumps(value, ensure_ascii=False)
     return value

@@ -49,9 +49,10 @@ KINDS: dict[str, Kind] = {
         Kind("compact", "Have RocksDB compact a store partition.", compact.preview, compact.run),
         Kind(
             "verify",
-            "Build a copy from the changelog and compare the live store with it, row by row.",
+            "Compare the live store with a copy built from its changelog, or with a snapshot, row by row.",
             verify.preview,
             verify.run,
+            refuse=verify.refuse,
             clear=verify.clear,
         ),
         Kind(

@@ -1,52 +1,54 @@
-"""Verify: a store partition compared with a copy that is built from its changelog; nothing of the store is touched.
+"""Verify: a store partition compared with a copy that is built from its changelog, or with a snapshot; neither is touched.
 
-    1. build the copy into ``<generation>.staging`` up to the changelog's end now, as rebuild does
+    1. build the copy up to the changelog's end now: into ``<generation>.staging`` as rebuild does, for a store in memory
+       into the worker's own ``verify/<job>``; or open the snapshot, which is on this host
     2. read the live store through its owner's query service, page by page, and merge it with the copy
-    3. settle what differs with the changelog's newer records (``comparison``)
-    4. remove the copy
+    3. settle what differs with the changelog's newer records (``comparison``); against a snapshot a difference is one
+    4. remove the copy, keep the rows that differ
 A delivery that died leaves a copy that the next one removes and builds anew; partitions that were finished stay finished.
 """
 
 from __future__ import annotations
 
-import base64
+import shutil
 import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
 
 from confluent_kafka import KafkaException
+from django.conf import settings
+from django.db import transaction
 
 from console import limits
-from console.browse import changelog, decoding
+from console.browse import changelog, decoding, past
 from console.browse.display import display
+from console.browse.entries import Unavailable
 from console.jobs import control, rebuild, staging
 from console.jobs.comparison import Comparison, Newer, OutOfOrder, Shape
+from console.jobs.live_rows import LiveRows
 from console.jobs.work import Cancelled, Failed, LeaseLost, TryAgain
+from console.models import Difference
 from console.observe import store_shapes
 from console.observe.board import reader
 from console.observe.topic import kafka_settings
+from engine.changelog import snapshot_files
 from engine.changelog.topics import Topics
-from engine.errors import Retry, StatehouseError
+from engine.errors import ConfigError, Retry, StatehouseError
 from engine.query.ports import Scan
 from engine.query.views import view_of
 from engine.stores import open_store
-from engine.stores.contract import CommittedRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from console.browse.decoding import Decoder
-    from console.jobs.comparison import Difference, Row
-    from console.jobs.staging import Place
+    from console.jobs.comparison import Difference as Found
+    from console.jobs.comparison import Row
     from console.jobs.work import Work
     from console.models import Job
     from console.observe.board import State
-
-# An engine that restarts, or a rebalance, is over within this time; then the attempt is.
-_AWAY_S = 60.0
-_RETRY_S = 0.5
-_UNAVAILABLE = 503
+    from engine.stores.contract import CommittedRow
 
 
 class _NoTask:
@@ -58,21 +60,55 @@ class _NoTask:
         """Nothing is put, so nothing is dropped."""
 
 
-def preview(state: State, store: str, partitions: list[int], _arguments: dict[str, Any]) -> dict[str, Any]:
+def preview(state: State, store: str, partitions: list[int], arguments: dict[str, Any]) -> dict[str, Any]:
     """Return what would be built and read, for how long, where, and what it costs."""
     shown = rebuild.preview(state, store, partitions, {})
-    in_memory = [each["partition"] for each in shown["partitions"] if each["backend"] != "rocksdb"]
-    if in_memory:
-        shown["problems"].append(
-            f"Partition {in_memory[0]} is in memory, and only stores on disk can be compared. "
-            "Rebuild it if you doubt it: that makes it anew from its changelog."
-        )
+    if "against" in arguments:
+        return _preview_against(state, store, shown, str(arguments["against"]))
+    # The copy of a store in memory lies on disk, too.
+    shown["partitions"] = [{**each, "how": "worker", "disk_bytes": each["bytes_now"]} for each in shown["partitions"]]
     shown["effects"] = [
         "A copy is built from the changelog beside the store, at most this many records; the task goes on meanwhile.",
         "The live store is read through its query service, page by page, and compared with the copy.",
         "The copy is removed afterwards. The store itself is not touched, whatever is found.",
     ]
     return shown
+
+
+def _preview_against(state: State, store: str, shown: dict[str, Any], against: str) -> dict[str, Any]:
+    try:
+        snapshot = past.find(state.id, store, against)
+    except Unavailable as error:
+        shown["problems"].append(error.words)
+        return shown
+    held = {each["partition"]: each for each in snapshot.partitions}
+    lacking = [each["partition"] for each in shown["partitions"] if each["partition"] not in held]
+    if lacking:
+        shown["problems"].append(f"Snapshot #{snapshot.number} does not have partition {lacking[0]}.")
+    shown["partitions"] = [
+        {
+            **each,
+            "host": snapshot.host,
+            "how": "worker",
+            "disk_bytes": 0,
+            "seconds_estimate": None,
+            "records_estimate": None,
+        }
+        for each in shown["partitions"]
+    ]
+    shown["totals"] = {"records_estimate": None, "seconds_estimate": None, "disk_bytes": 0}
+    shown["effects"] = [
+        f"The live store is read through its query service, page by page, and compared with snapshot #{snapshot.number}.",
+        "What was changed, added or removed since then is kept, row by row, for you to look at. Nothing is touched.",
+    ]
+    return shown
+
+
+def refuse(arguments: dict[str, Any]) -> str | None:
+    """Say what is wrong with the arguments, if anything."""
+    if set(arguments) - {"against"} or not isinstance(arguments.get("against", ""), str):
+        return "A verify takes one argument, and need not: against, the id of a snapshot of the store."
+    return None
 
 
 def run(work: Work) -> dict[str, Any]:
@@ -84,45 +120,72 @@ def run(work: Work) -> dict[str, Any]:
                 continue
             work.check()
             found, differences = _verify(work, control.Owner(job.application, job.store, partition))
-            work.remember(
-                partitions={**job.result.get("partitions", {}), str(partition): found},
-                diff=[*job.result.get("diff", []), *differences],
-            )
+            _keep(work, partition, found, differences)
             work.report(partition, phase="done", now=True)
     except LeaseLost:
         raise  # the copy is another worker's by now
     except BaseException:
-        staging.discard_staged(job)
+        clear(job)
         raise
-    staging.discard_staged(job)
-    return _outcome(job.result["partitions"])
+    clear(job)
+    return _outcome(job.result["partitions"], job.result.get("against"))
+
+
+def _keep(work: Work, partition: int, found: dict[str, Any], differences: list[Difference]) -> None:
+    """Write a partition's rows and its counts in one step: an attempt that comes later finds both, or neither."""
+    kept = work.job.result.get("partitions", {})
+    first = sum(each["kept"] for each in kept.values())
+    for ordinal, row in enumerate(differences, first):
+        row.job, row.ordinal, row.partition = work.job, ordinal, partition
+    with transaction.atomic():
+        Difference.objects.filter(job=work.job, ordinal__gte=first).delete()
+        Difference.objects.bulk_create(differences, batch_size=500)
+        work.remember(partitions={**kept, str(partition): {**found, "kept": len(differences)}})
 
 
 def clear(job: Job) -> None:
-    """Remove the copies that attempts which died have left."""
+    """Remove the copies that this attempt, or one which died, has built."""
     staging.discard_staged(job)
+    shutil.rmtree(_scratch(job), ignore_errors=True)
 
 
-def _verify(work: Work, owner: control.Owner) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _scratch(job: Job) -> Path:
+    """Where copies of stores in memory are built: they have no directory of their own."""
+    return Path(settings.DATA_DIR) / "verify" / str(job.pk)
+
+
+def _place(work: Work, owner: control.Owner) -> staging.Place | staging.Copy:
+    """Return where the copy is to be built."""
     place = staging.locate(work, owner)
-    if place is None:
-        raise Failed(f"Partition {owner.partition} is in memory now; only stores on disk can be compared.")
+    if place is not None:
+        return place
+    found = staging.store_of(work, owner)
+    if found.get("backend") == "lru":
+        raise Failed("An LRU map forgets entries that its changelog still has, so the two cannot be compared.")
+    if not found.get("changelog"):
+        raise Failed("The store has no changelog (logging is off), so there is nothing to compare it with.")
+    spec = snapshot_files.spec_of(work.job.store, found["spec"])
+    scratch = _scratch(work.job)
+    scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return staging.Copy(scratch / str(owner.partition), spec, str(found["changelog"]), owner.partition)
+
+
+def _verify(work: Work, owner: control.Owner) -> tuple[dict[str, Any], list[Difference]]:
+    if "against" in work.job.arguments:
+        return _verify_against(work, owner)
+    place = _place(work, owner)
     if place.spec.retain_duplicates:
         raise Failed("The store keeps every put of a key and time; such rows cannot be told apart to be compared.")
     began = time.monotonic()
     # Step 1
     built = rebuild.build_copy(work, place)
     work.report(place.partition, phase="comparing", now=True)
-    try:
-        store = open_store(place.spec, place.staged, _NoTask())
-    except (StatehouseError, OSError) as error:
-        raise Failed(f"The copy of partition {place.partition} cannot be opened: {error}") from error
+    store = _open(place)
     try:
         # Steps 2 and 3
         shape = Shape(place.spec, getattr(store, "interval_ms", None))
-        room = limits.DIFF_ROWS_MAX - len(work.job.result.get("diff", []))
-        comparison = Comparison(shape, max(room, 0), getattr(store, "observed", -1))
-        live = _Live(work, owner, shape)
+        comparison = Comparison(shape, _room(work), getattr(store, "observed", -1))
+        live = LiveRows(work, owner, shape)
         _compare(work, place, comparison, live, _copy_rows(store, shape), built.position)
     except OutOfOrder as error:
         raise Failed(str(error)) from error
@@ -132,33 +195,96 @@ def _verify(work: Work, owner: control.Owner) -> tuple[dict[str, Any], list[dict
         store.close()
     # Step 4
     place.prepare()
-    counts = comparison.counts
+    return _found(work, comparison, live, built.position, began, records=built.records)
+
+
+def _verify_against(work: Work, owner: control.Owner) -> tuple[dict[str, Any], list[Difference]]:
+    """Compare the live store with a snapshot: whatever differs has changed since, so nothing has to be settled."""
+    began = time.monotonic()
+    # Step 1
+    try:
+        snapshot = past.find(work.job.application, work.job.store, str(work.job.arguments["against"]))
+        described = snapshot_files.read(Path(snapshot.directory))
+    except (Unavailable, ConfigError) as error:
+        raise Failed(str(error)) from error
+    if described is None or owner.partition not in described.positions:
+        raise Failed(
+            f"This host has no partition {owner.partition} of snapshot #{snapshot.number} in {snapshot.directory}."
+        )
+    work.remember(against=f"snapshot #{snapshot.number}")
+    directory = Path(snapshot.directory) / str(owner.partition)
+    place = staging.Copy(directory, described.spec(), described.changelog, owner.partition)
+    work.report(place.partition, phase="comparing", now=True)
+    store = _open(place, read_only=True)
+    try:
+        # Steps 2 and 3
+        shape = Shape(place.spec, getattr(store, "interval_ms", None))
+        comparison = Comparison(shape, _room(work), -1)
+        live = LiveRows(work, owner, shape)
+        _compare(work, place, comparison, live, _copy_rows(store, shape), None)
+    except OutOfOrder as error:
+        raise Failed(str(error)) from error
+    finally:
+        store.close()
+    return _found(work, comparison, live, described.positions[owner.partition], began, records=None)
+
+
+def _open(place: staging.Place | staging.Copy, *, read_only: bool = False) -> Any:
+    try:
+        return open_store(place.spec, place.staged, _NoTask(), read_only=read_only)
+    except (StatehouseError, OSError) as error:
+        raise Failed(f"The copy of partition {place.partition} cannot be opened: {error}") from error
+
+
+def _room(work: Work) -> int:
+    """Return how many rows may still be kept."""
+    kept: int = sum(each["kept"] for each in work.job.result.get("partitions", {}).values())
+    return max(limits.DIFF_ROWS_MAX - kept, 0)
+
+
+def _found(
+    work: Work, comparison: Comparison, live: LiveRows, position: int, began: float, *, records: int | None
+) -> tuple[dict[str, Any], list[Difference]]:
     found = {
-        **asdict(counts),
+        **asdict(comparison.counts),
         "compared": comparison.compared,
-        "position": built.position,
+        "position": position,
         "live_from": live.first_position,
         "live_to": live.last_position,
-        "records": built.records,
+        "records": records,
         "seconds": round(time.monotonic() - began, 2),
     }
     keys, values = _decoders(work)
-    return found, [_shown(each, place.partition, keys, values) for each in comparison.kept]
+    return found, [_shown(each, keys, values) for each in comparison.kept]
 
 
-def _compare(work: Work, place: Place, comparison: Comparison, live: _Live, copy: Iterator[Row], position: int) -> None:
+def _compare(
+    work: Work,
+    place: staging.Place | staging.Copy,
+    comparison: Comparison,
+    live: LiveRows,
+    copy: Iterator[Row],
+    position: int | None,
+) -> None:
+    """Merge both sides and settle what differs; with no ``position`` nothing that came later excuses a difference."""
+
+    def newer() -> Newer:
+        return Newer() if position is None else _newer(work, place, comparison, live, position)
+
     for candidates in comparison.merge(live.rows(), copy):
         if candidates >= limits.DIFF_CANDIDATES_MAX:
-            comparison.settle(_newer(work, place, comparison, live, position))
+            comparison.settle(newer())
         if comparison.compared % limits.VERIFY_PAGE_ROWS == 0:
             work.check()
             work.report(place.partition, phase="comparing", compared=comparison.compared)
     if comparison.candidates:
-        comparison.settle(_newer(work, place, comparison, live, position))
+        comparison.settle(newer())
     work.report(place.partition, phase="comparing", compared=comparison.compared, now=True)
 
 
-def _newer(work: Work, place: Place, comparison: Comparison, live: _Live, position: int) -> Newer:
+def _newer(
+    work: Work, place: staging.Place | staging.Copy, comparison: Comparison, live: LiveRows, position: int
+) -> Newer:
     """Read what the changelog has said since the copy, of the candidates."""
     newer, shape = Newer(), comparison.shape
     try:
@@ -211,75 +337,13 @@ def _copy_rows(store: Any, shape: Shape) -> Iterator[Row]:
         after = rows[-1].cursor
 
 
-class _Live:
-    """The live store's rows as its owner serves them: committed, raw, this partition only."""
-
-    def __init__(self, work: Work, owner: control.Owner, shape: Shape) -> None:
-        self._work, self._owner, self._shape = work, owner, shape
-        self.first_position: int | None = None
-        self.last_position: int | None = None
-
-    def rows(self) -> Iterator[Row]:
-        """Yield them in the store's order."""
-        parameters = {
-            "partition": str(self._owner.partition),
-            "local": "true",
-            "key_format": "base64",
-            "value_format": "base64",
-            "limit": str(limits.VERIFY_PAGE_ROWS),
-        }
-        while True:
-            answer = self._page(parameters)
-            position = answer["sources"][0]["position"]
-            if self.first_position is None:
-                self.first_position = position
-            self.last_position = position
-            for entry in answer["entries"]:
-                yield self._shape.place(_row(entry))
-            if answer["cursor"] is None:
-                return
-            parameters["cursor"] = answer["cursor"]
-
-    def _page(self, parameters: dict[str, str]) -> dict[str, Any]:
-        path = f"/v1/stores/{quote(self._owner.store, safe='')}/entries?{urlencode(parameters)}"
-        began = time.monotonic()
-        while True:
-            self._work.check()
-            try:
-                answer = self._owner.call("GET", path)
-                error = answer["sources"][0]["error"] if answer["sources"] else {"message": "nobody answered"}
-                if error is None:
-                    return answer
-                why = str(error["message"])
-            except TryAgain as away:
-                why = str(away)
-            except control.Refusal as refused:
-                if refused.status != _UNAVAILABLE:
-                    raise Failed(f"The engine does not let the store be read: {refused.words}") from refused
-                why = refused.words
-            if time.monotonic() - began > _AWAY_S:
-                raise TryAgain(f"partition {self._owner.partition} could not be read: {why}")
-            time.sleep(_RETRY_S)
-
-
-def _row(entry: dict[str, Any]) -> CommittedRow:
-    bounds = entry.get("window") or entry.get("session") or {}
-    return CommittedRow(
-        base64.b64decode(entry["key"]["base64"]),
-        base64.b64decode(entry["value"]["base64"]),
-        entry.get("timestamp"),
-        bounds.get("start"),
-        bounds.get("end"),
-    )
-
-
 def _decoders(work: Work) -> tuple[Decoder, Decoder]:
     state = reader.read().applications.get(work.job.application)
     described = (store_shapes.description(state, work.job.store) if state is not None else None) or {}
     return decoding.decoder(described.get("key_serde")), decoding.decoder(described.get("value_serde"))
 
 
-def _shown(difference: Difference, partition: int, keys: Decoder, values: Decoder) -> dict[str, Any]:
+def _shown(difference: Found, keys: Decoder, values: Decoder) -> Difference:
     """Return a difference as it is kept: decoded, as text, cut."""
     row = difference.live or difference.copy
     if row is None:
@@ -290,24 +354,27 @@ def _shown(difference: Difference, partition: int, keys: Decoder, values: Decode
             return None
         return {**display(values.shown(found.value), limits.DIFF_CHARACTERS_MAX), "timestamp": found.timestamp}
 
-    return {
-        "partition": partition,
-        "what": difference.what,
-        "key": display(keys.shown(row.key), limits.DIFF_CHARACTERS_MAX),
-        "start": row.start,
-        "end": row.end,
-        "in_store": side(difference.live),
-        "in_changelog": side(difference.copy),
-    }
+    key = display(keys.shown(row.key), limits.DIFF_CHARACTERS_MAX)
+    return Difference(
+        what=difference.what,
+        key=key["text"],
+        key_shown=dict(key),
+        start=row.start,
+        end=row.end,
+        in_store=side(difference.live),
+        in_other=side(difference.copy),
+    )
 
 
-def _outcome(partitions: dict[str, Any]) -> dict[str, Any]:
+def _outcome(partitions: dict[str, Any], against: str | None) -> dict[str, Any]:
     """Add up, and say in words what was done and found."""
     totals = {
         name: sum(each[name] for each in partitions.values())
-        for name in ("same", "missing", "extra", "different", "moved_on", "expired", "compared")
+        for name in ("same", "missing", "extra", "different", "moved_on", "expired", "compared", "kept")
     }
     differences = totals["missing"] + totals["extra"] + totals["different"]
+    if against is not None:
+        return {**totals, "differences": differences, "words": _since(totals, differences, against)}
     words = [
         f"Compared {totals['compared']:,} rows of the live store with a copy built from the changelog.",
         "They are the same."
@@ -323,3 +390,13 @@ def _outcome(partitions: dict[str, Any]) -> dict[str, Any]:
     if totals["expired"]:
         words.append(f"{totals['expired']:,} have expired in one of the two and do not count.")
     return {**totals, "differences": differences, "words": " ".join(words)}
+
+
+def _since(totals: dict[str, int], differences: int, against: str) -> str:
+    words = f"Compared {totals['compared']:,} rows of the store as it is now with {against}. "
+    if not differences:
+        return words + "They are the same."
+    return words + (
+        f"{differences:,} differ: {totals['extra']:,} have come since, {totals['missing']:,} are no longer there (deleted or "
+        f"expired), {totals['different']:,} have another value."
+    )

@@ -10,7 +10,7 @@ from django.db.models import Count
 
 from console.jobs import states
 from console.lag import verdicts
-from console.models import Event, Job, Ownership, Restore
+from console.models import Difference, Event, Job, Ownership, Restore
 from console.observe.lives import when
 
 if TYPE_CHECKING:
@@ -122,12 +122,42 @@ def jobs(
     found = found.filter(**{key: value for key, value in wanted.items() if value is not None})
     if in_states is not None:
         found = found.filter(state__in=in_states)
-    return [_without_rows(job_of(row)) for row in found[:limit]]
+    return [job_of(row) for row in found[:limit]]
 
 
-def _without_rows(job: dict[str, Any]) -> dict[str, Any]:
-    """Leave out of a list what only the page of one job shows: the rows that a verify found to differ."""
-    return job | {"result": {name: value for name, value in job["result"].items() if name != "diff"}}
+def differences(
+    job_id: str | uuid.UUID,
+    *,
+    what: str | None = None,
+    partition: int | None = None,
+    key: str | None = None,
+    after: int = -1,
+    limit: int | None = 100,
+) -> list[dict[str, Any]]:
+    """Return the rows that a verify found to differ, in order, behind the ``after``-th; ``key`` is a part of the key's text.
+
+    Without a ``limit`` it is all of them.
+    """
+    found = Difference.objects.filter(job_id=job_id, ordinal__gt=after).order_by("ordinal")
+    if what is not None:
+        found = found.filter(what=what)
+    if partition is not None:
+        found = found.filter(partition=partition)
+    if key is not None:
+        found = found.filter(key__icontains=key)
+    return [
+        {
+            "ordinal": row.ordinal,
+            "partition": row.partition,
+            "what": row.what,
+            "key": row.key_shown,
+            "start": row.start,
+            "end": row.end,
+            "in_store": row.in_store,
+            "in_other": row.in_other,
+        }
+        for row in (found if limit is None else found[:limit])
+    ]
 
 
 def latest_ended(app: str, store: str, kind: str) -> dict[str, Any] | None:

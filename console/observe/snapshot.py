@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 Snapshot = dict[str, Any]
 __all__ = ["application", "job", "jobs", "lag", "lag_history", "overview", "restores", "rows", "store"]
 
+# What a store's page shows of a diff; the diff has a page of its own.
+_ROWS_SHOWN = 20
 _RUNNING_JOBS = ("queued", "running", "cancelling")
 
 
@@ -196,9 +198,11 @@ def job(job_id: str) -> Snapshot | None:
 
 
 def verifications(app: str, store: str) -> dict[str, Any]:
-    """Return a store's newest verify that has succeeded, with its rows, and the newest of all: it may have failed."""
+    """Return a store's newest verify that has succeeded, its first rows, and the newest of all: it may have failed."""
     newest = recorded.jobs(app, store=store, kind="verify", limit=1)
-    return {"latest": recorded.latest_ended(app, store, "verify"), "newest": newest[0] if newest else None}
+    latest = recorded.latest_ended(app, store, "verify")
+    rows = recorded.differences(latest["id"], limit=_ROWS_SHOWN) if latest else []
+    return {"latest": latest, "rows": rows, "newest": newest[0] if newest else None}
 
 
 def _snapshot(board: Board, **data: Any) -> Snapshot:

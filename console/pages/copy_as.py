@@ -5,8 +5,9 @@ The token is never written out: the text names an environment variable that the 
 
 from __future__ import annotations
 
+import json
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from django.core.management import get_commands
@@ -48,6 +49,37 @@ def history(request: HttpRequest, app: str, store: str, params: dict[str, str]) 
         'for version in answer.raise_for_status().json()["versions"]:\n    print(version["offset"], version["value"])\n'
     )
     return [{"name": "curl", "text": curl}, {"name": "Python", "text": _asked(url, params) + told}]
+
+
+def call(
+    request: HttpRequest,
+    method: str,
+    path: str,
+    *,
+    params: dict[str, str] | None = None,
+    body: dict[str, Any] | None = None,
+    command: list[str] | None = None,
+) -> list[dict[str, str]]:
+    """Return name and text of each way to make one call of the API; ``command`` is what ``manage.py`` takes for it."""
+    url = f"{request.scheme}://{request.get_host()}{quote(path)}"
+    wanted = {name: value for name, value in (params or {}).items() if name != "cursor"}
+    words = ["curl", *([] if method == "GET" else ["-X", method]), "-H", "Authorization: Bearer $STATEHOUSE_TOKEN"]
+    if body is not None:
+        words += ["-H", "Content-Type: application/json", "-d", json.dumps(body, ensure_ascii=False)]
+    # In double quotes, so that the shell puts the token in.
+    curl = " ".join(f'"{word}"' if "$STATEHOUSE" in word else shlex.quote(word) for word in words)
+    asked = f"?{urlencode(wanted)}" if wanted else ""
+    ways = [{"name": "curl", "text": f"{curl} {shlex.quote(url + asked)}"}]
+    if command is not None:
+        ways.append({"name": "CLI", "text": shlex.join(["uv", "run", "manage.py", *command])})
+    more = "".join(f"    {name}={value!r},\n" for name, value in (("params", wanted), ("json", body)) if value)
+    text = (
+        "import os\n\nimport httpx\n\n"
+        f"answer = httpx.request(\n    {method!r},\n    {url!r},\n{more}"
+        '    headers={"Authorization": "Bearer " + os.environ["STATEHOUSE_TOKEN"]},\n)\n'
+        "print(answer.raise_for_status().json())\n"
+    )
+    return [*ways, {"name": "Python", "text": text}]
 
 
 def _python(url: str, params: dict[str, str]) -> str:

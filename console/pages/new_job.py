@@ -19,10 +19,12 @@ from console.access.audit import address_of
 from console.access.policy import requires
 from console.jobs import commands
 from console.limits import WHY_CHARACTERS_MAX
-from console.pages import hues, shell, strips
+from console.pages import copy_as, hues, job_arguments, shell, strips
 from console.pages import store as stores
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from django.http import HttpRequest, HttpResponse
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -38,7 +40,13 @@ KINDS: dict[str, dict[str, Any]] = {
     },
     "verify": {
         "title": "Verify",
-        "does": "Builds a copy of each chosen partition from its changelog, compares the live store with it row by row, and removes the copy.",
+        "does": "Compares the live store row by row with a copy built from its changelog, which is removed then, or with a snapshot.",
+        "confirm": False,
+    },
+    "snapshot": {
+        "title": "Take a snapshot of",
+        "apply": "Take the snapshot",
+        "does": "Builds the chosen partitions as their changelog had them at an offset or a time, to be browsed beside the present.",
         "confirm": False,
     },
     "export": {
@@ -129,14 +137,17 @@ def _draw(
     known = {each[0] for each in seen["strip"]["cells"]}
     partitions = sorted({int(each) for each in chosen if each.isdigit()} & known)
     palette = hues.palette(seen["strip"]["instances"])
-    arguments = _arguments(request, kind)
+    given = request.POST if request.method == "POST" else request.GET
+    arguments, wrong = _arguments(given, kind)
     context: dict[str, Any] = {
         "it": seen, "store": name, "kind": kind, **KINDS[kind], "why": why, "problem": problem, "why_max": WHY_CHARACTERS_MAX,
-        "format": arguments.get("format"),
+        "format": arguments.get("format"), "fields": job_arguments.fields(kind, given, app, name),
         "partitions": [cell | {"chosen": cell["partition"] in partitions} for cell in strips.cells(seen["strip"], palette)],
     }  # fmt: skip
     if preview and not partitions:
         context["problem"] = problem or "Choose at least one partition."
+    elif preview and wrong:
+        context["problem"] = wrong
     elif preview:
         ticket = {
             "job": str(uuid.uuid4()),
@@ -149,18 +160,31 @@ def _draw(
         }
         try:
             context |= {
-                "preview": commands.preview(kind, app, name, partitions),
+                "preview": commands.preview(kind, app, name, partitions, arguments),
                 "ticket": signing.dumps(ticket, salt=SALT),
+                "copies": _copies(request, ticket, why),
             }
         except commands.Refused as error:
             context["problem"] = error.words
     return shell.page(request, "pages/new_job.html", seen, context, section="stores", app=app)
 
 
-def _arguments(request: HttpRequest, kind: str) -> dict[str, str]:
-    """Return what the kind is asked for beside its partitions: an export's format, the first one unless chosen."""
+def _arguments(given: Mapping[str, str], kind: str) -> tuple[dict[str, Any], str]:
+    """Return what a kind is asked for beside its partitions, and what is wrong with it. The first format is the default."""
     known = [name for name, _ in KINDS[kind].get("formats", ())]
     if not known:
-        return {}
-    chosen = request.GET.get("format") or request.POST.get("format")
-    return {"format": chosen if chosen and chosen in known else known[0]}
+        return job_arguments.read(kind, given)
+    chosen = given.get("format")
+    return {"format": chosen if chosen and chosen in known else known[0]}, ""
+
+
+def _copies(request: HttpRequest, ticket: dict[str, Any], why: str) -> list[dict[str, str]]:
+    """Return the ways to make this job without the page; the id makes it one job, however often it is sent."""
+    body = {name: ticket[name] for name in ("kind", "application", "store", "partitions")}
+    body |= {"arguments": ticket["arguments"], "why": why, "dry_run": False, "id": ticket["job"]}
+    words = ["jobs", "start", ticket["kind"], ticket["application"], ticket["store"]]
+    for partition in ticket["partitions"]:
+        words += ["--partition", str(partition)]
+    for name, value in ticket["arguments"].items():
+        words += ["--argument", f"{name}={value}"]
+    return copy_as.call(request, "POST", "/api/v1/jobs", body=body, command=[*words, *(["--why", why] if why else [])])

@@ -7,8 +7,9 @@ from urllib.parse import urlencode
 
 from console.access import policy
 from console.access.policy import requires
+from console.browse import past
 from console.observe import snapshot
-from console.pages import hues, shell, strips, verdicts
+from console.pages import hues, job_arguments, links, shell, strips, verdicts
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -42,15 +43,23 @@ def compare(request: HttpRequest, app: str, store: str) -> HttpResponse:
     context = {
         "latest": latest,
         "result": result,
-        "rows": [_difference(each, request.path.removesuffix("compare/")) for each in result.get("diff", [])],
+        "rows": [difference(each, request.path.removesuffix("compare/")) for each in found["rows"]],
+        "against": result.get("against"),
         "failed": newest if newest and newest["state"] in {"failed", "cancelled"} else None,
+        "snapshots": [
+            each
+            | {"href": links.to("snapshot", app, store, each["id"]), "as_of_words": job_arguments.as_of_words(each)}
+            for each in past.listing(app, store)
+        ],
+        "may_snapshot": policy.allowed(request.user, "snapshot", app, store),
+        "snapshot_role": policy.ACTIONS["snapshot"],
         "may_verify": policy.allowed(request.user, "verify", app, store),
         "verify_role": policy.ACTIONS["verify"],
     }
     return page(request, "pages/store_compare.html", seen, context, tab="compare")
 
 
-def _difference(found: dict[str, Any], browse: str) -> dict[str, Any]:
+def difference(found: dict[str, Any], browse: str) -> dict[str, Any]:
     """Return a row of the diff with the way to the entry, for keys that can be asked for as they are shown."""
     key = found["key"]
     asked = {"by": "key", "key": key["text"], "partition": found["partition"]}

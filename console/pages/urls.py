@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from django.urls import path
 
-from console.pages import application, browse, jobs, lag, new_job, overview, restores, session, store
+from console.pages import (
+    application,
+    browse,
+    differences,
+    jobs,
+    lag,
+    new_job,
+    overview,
+    restores,
+    session,
+    snapshots,
+    store,
+)
 
+_STORE = "applications/<str:app>/stores/<str:store>/"
 urlpatterns = [
     path("", overview.overview, name="overview"),
     path("sign-in/", session.sign_in, name="login"),
@@ -18,6 +31,8 @@ urlpatterns = [
     path("jobs/", jobs.jobs, name="jobs"),
     path("jobs/<uuid:job>/", jobs.job, name="job"),
     path("jobs/<uuid:job>/cancel/", jobs.cancel, name="job-cancel"),
+    path("jobs/<uuid:job>/differences/", differences.rows, name="job-differences"),
+    path("jobs/<uuid:job>/differences/file/", differences.file, name="job-differences-file"),
     path("jobs/<uuid:job>/file/", jobs.file, name="job-file"),
     path("applications/<str:app>/", application.application, name="application"),
     path("applications/<str:app>/stores/<str:store>/", browse.browse, name="store"),
@@ -26,5 +41,8 @@ urlpatterns = [
     path("applications/<str:app>/stores/<str:store>/partitions/", store.partitions, name="store-partitions"),
     path("applications/<str:app>/stores/<str:store>/compare/", store.compare, name="store-compare"),
     path("applications/<str:app>/stores/<str:store>/settings/", store.settings, name="store-settings"),
+    path(f"{_STORE}snapshots/<uuid:snapshot>/", snapshots.snapshot, name="snapshot"),
+    path(f"{_STORE}snapshots/<uuid:snapshot>/entry/", snapshots.entry, name="snapshot-entry"),
+    path(f"{_STORE}snapshots/<uuid:snapshot>/delete/", snapshots.delete, name="snapshot-delete"),
     path("applications/<str:app>/stores/<str:store>/<str:kind>/", new_job.new_job, name="new-job"),
 ]

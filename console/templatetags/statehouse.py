@@ -155,6 +155,17 @@ def when(at: float | None, empty: str = "") -> SafeString | str:
 
 
 @register.simple_tag
+def until(at: float | None, empty: str = "") -> SafeString | str:
+    """Draw a moment that is still to come: how long until then, exact on hover."""
+    if not at:
+        return empty or UNKNOWN
+    moment = datetime.fromtimestamp(float(at) / 1000, UTC)
+    left_ms = float(at) - time.time() * 1000
+    words = f"in {duration_words(left_ms)}" if left_ms > 0 else "now"
+    return format_html('<span class="nowrap" title="{}">{}</span>', moment.strftime("%Y-%m-%d %H:%M:%S UTC"), words)
+
+
+@register.simple_tag
 def exact_time(at: float | None) -> SafeString | str:
     """Draw a moment as itself: window bounds are data, not news."""
     if at is None:

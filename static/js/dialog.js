@@ -71,7 +71,7 @@ document.addEventListener("submit", (event) => {
 });
 
 document.addEventListener("change", (event) => {
-  if (/** @type {Element} */ (event.target).matches('form[data-in-dialog] :is([name="partition"], [name="format"])')) invalidate();
+  if (/** @type {Element} */ (event.target).matches('form[data-in-dialog] [name]:not([name="why"])')) invalidate();
 });
 
 gate();

@@ -3,15 +3,17 @@
 import base64
 import json
 import struct
+from datetime import timedelta
 
 import pytest
 from confluent_kafka import Producer
 from django.conf import settings as django_settings
+from django.utils import timezone
 
 from console import limits
-from console.jobs import commands, states, tasks, verify, work
-from console.models import Job
-from console.observe import snapshot
+from console.jobs import commands, live_rows, states, tasks, work
+from console.models import AuditEntry, Difference, Job
+from console.observe import recorded, snapshot
 from tests.console import reports
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -120,7 +122,7 @@ def test_a_store_that_is_its_changelog_is_the_same(verified, shop_on_kafka):
     job = verified()
 
     assert (job.state, job.reason) == ("succeeded", "")
-    assert (job.result["same"], job.result["differences"], job.result["diff"]) == (3, 0, [])
+    assert (job.result["same"], job.result["differences"], job.result["kept"]) == (3, 0, 0)
     assert job.result["partitions"]["0"]["position"] == 4
     assert "They are the same." in job.result["words"]
     assert shop_on_kafka.pages == 2
@@ -131,10 +133,10 @@ def test_what_differs_is_counted_and_kept_decoded(verified, shop_on_kafka):
 
     job = verified()
 
-    found = {(each["what"], each["key"]["text"]): each for each in job.result["diff"]}
+    found = {(each["what"], each["key"]["text"]): each for each in recorded.differences(job.pk)}
     assert set(found) == {("different", "b"), ("missing", "c"), ("extra", "d")}
     different = found["different", "b"]
-    assert (different["in_store"]["text"], different["in_changelog"]["text"]) == ("20", "2")
+    assert (different["in_store"]["text"], different["in_other"]["text"]) == ("20", "2")
     assert found["missing", "c"]["in_store"] is None
     assert (job.result["missing"], job.result["extra"], job.result["different"]) == (1, 1, 1)
     assert "3 differ" in job.result["words"]
@@ -161,7 +163,7 @@ def test_only_the_first_differences_are_kept(verified, shop_on_kafka, monkeypatc
 
     job = verified()
 
-    assert (job.result["missing"], len(job.result["diff"])) == (3, 1)
+    assert (job.result["missing"], job.result["kept"], Difference.objects.count()) == (3, 1, 1)
 
 
 def test_a_second_delivery_does_nothing(verified, shop_on_kafka):
@@ -212,7 +214,7 @@ def test_an_engine_that_refuses_to_be_read_fails_it(verified, shop_on_kafka):
 
 
 def test_an_engine_that_restores_is_waited_for(verified, shop_on_kafka, monkeypatch):
-    monkeypatch.setattr(verify, "_RETRY_S", 0.01)
+    monkeypatch.setattr(live_rows, "_RETRY_S", 0.01)
     error = {"code": "store-restoring", "message": "not yet", "retryable": True, "state": None}
     answer = shop_on_kafka.engine.answer
     refused = []
@@ -228,24 +230,104 @@ def test_an_engine_that_restores_is_waited_for(verified, shop_on_kafka, monkeypa
     assert (verified().state, len(refused)) == ("succeeded", 3)
 
 
-@pytest.mark.usefixtures("shop_on_kafka")
-def test_a_store_in_memory_is_refused_before_it_begins(observed, account):
-    observed.report(reports.store("counts", "0_0", sequence=9, backend="memory"))
+def test_a_store_in_memory_is_compared_through_a_copy_on_disk(verified, shop_on_kafka, observed, settings, tmp_path):
+    settings.DATA_DIR = str(tmp_path / "data")
+    shop_on_kafka.engine.tasks[0]["stores"]["counts"] |= {"backend": "memory", "directory": None, "generation": None}
+    shop_on_kafka.engine.tasks[0]["stores"]["counts"]["spec"] |= {"backend": "memory", "max_bytes": 1}
+    observed.report(reports.store("counts", "0_0", sequence=9, backend="memory", changelog=shop_on_kafka.topic))
+    shop_on_kafka.rows[b"b"] = (20, 1_000)
 
+    job = verified()
+
+    assert (job.state, job.result["same"], job.result["different"]) == ("succeeded", 2, 1)
+    assert list((tmp_path / "data" / "verify").iterdir()) == []
+
+
+def test_an_lru_map_cannot_be_compared(verified, shop_on_kafka):
+    shop_on_kafka.engine.tasks[0]["stores"]["counts"] |= {"backend": "lru", "directory": None}
+
+    job = verified()
+
+    assert job.state == "failed"
+    assert "forgets" in job.reason
+
+
+def test_the_rows_are_filtered_and_paged(verified, shop_on_kafka):
+    shop_on_kafka.rows = {b"a": (1, 1_000), b"b": (20, 1_000), b"d": (4, 1_000)}
+    job = verified()
+
+    def found(**by):
+        return [each["key"]["text"] for each in recorded.differences(job.pk, **by)]
+
+    assert found(what="extra") == ["d"]
+    assert found(key="B") == ["b"]
+    assert found(partition=1) == []
+    first = recorded.differences(job.pk, limit=2)
+    assert [each["ordinal"] for each in first] == [0, 1]
+    assert found(after=1) == [each["key"]["text"] for each in recorded.differences(job.pk)][2:]
+
+
+def test_rows_and_counts_stand_or_fall_together(verified, shop_on_kafka):
+    shop_on_kafka.rows = {}
+    job = verified()
+    Job.objects.filter(pk=job.pk).update(state="running", lease_until=None, result={"generations": {}}, ended_at=None)
+    Job.objects.filter(pk=job.pk).update(lease_owner="dead", lease_until=timezone.now() - timedelta(seconds=1))
+
+    assert work.deliver(job.pk)
+
+    assert [each["ordinal"] for each in recorded.differences(job.pk)] == [0, 1, 2]
+
+
+def test_against_a_snapshot_whatever_differs_has_changed_since(verified, shop_on_kafka, account):
+    snapshots = shop_on_kafka.directory.parent.parent / "snapshots"
+    taken = commands.create(
+        account("operator"), kind="snapshot", application="shop", store="counts", partitions=[0], via="page",
+        arguments={"as_of_offset": 3},
+    )  # fmt: skip
+    work.deliver(taken.pk)
+    shop_on_kafka.rows = {b"b": (20, 1_000), b"c": (3, 1_000)}
+
+    job = verified(arguments={"against": str(taken.pk)})
+
+    assert (job.state, job.reason) == ("succeeded", "")
+    found = {each["key"]["text"]: each["what"] for each in recorded.differences(job.pk)}
+    assert found == {"a": "missing", "b": "different", "c": "extra"}
+    assert "with snapshot #1" in job.result["words"]
+    assert "1 have come since" in job.result["words"]
+    assert [each.name for each in snapshots.iterdir()] == [str(taken.pk)]
     with pytest.raises(commands.Refused) as caught:
-        commands.create(
-            account("operator"), kind="verify", application="shop", store="counts", partitions=[0], via="page"
-        )
-    assert "in memory" in caught.value.words
+        verified(arguments={"against": "11111111-1111-4111-8111-111111111111"})
+    assert "no snapshot" in caught.value.words
 
 
 def test_the_latest_one_is_found_and_lists_leave_its_rows_out(verified, shop_on_kafka):
-    assert snapshot.verifications("shop", "counts") == {"latest": None, "newest": None}
+    assert snapshot.verifications("shop", "counts") == {"latest": None, "rows": [], "newest": None}
     shop_on_kafka.rows = {}
     job = verified()
 
     found = snapshot.verifications("shop", "counts")
-    assert (len(found["latest"]["result"]["diff"]), found["newest"]["number"]) == (3, job.number)
-    assert "diff" not in snapshot.jobs()["jobs"][0]["result"]
-    assert len(snapshot.job(str(job.pk))["result"]["diff"]) == 3
+    assert (found["latest"]["result"]["kept"], len(found["rows"]), found["newest"]["number"]) == (3, 3, job.number)
     assert json.dumps(snapshot.jobs())
+
+
+def test_the_diff_through_the_api_and_as_a_file(verified, shop_on_kafka, with_token):
+    shop_on_kafka.rows = {b"a": (1, 1_000), b"=b": (20, 1_000)}
+    job = verified()
+    path = f"/api/v1/jobs/{job.pk}/differences"
+    client = with_token("operator")
+
+    first = client.get(path, {"limit": 2}).json()
+    assert (len(first["differences"]), first["found"], first["kept"]) == (2, 3, 3)
+    second = client.get(path, {"limit": 2, "cursor": first["cursor"]}).json()
+    assert (len(second["differences"]), second["cursor"]) == (1, None)
+    assert [each["key"]["text"] for each in client.get(path, {"what": "extra"}).json()["differences"]] == ["=b"]
+    text = client.get(path + "/file", {"what": "extra"}).content.decode()
+    assert text.splitlines()[1] == "0,extra,'=b,,,20,1000,,"
+    lines = client.get(path + "/file", {"format": "jsonl"}).content.decode().splitlines()
+    assert {json.loads(line)["what"] for line in lines} == {"missing", "extra"}
+    assert AuditEntry.objects.filter(action="export").count() == 2
+    for wrong in ({"what": "odd"}, {"partition": "x"}, {"cursor": "-1"}, {"limit": "0"}, {"other": "1"}):
+        assert client.get(path, wrong).status_code == 400, wrong
+    assert client.get("/api/v1/jobs/11111111-1111-4111-8111-111111111111/differences").status_code == 404
+    assert with_token("viewer").get(path).status_code == 200
+    assert with_token("viewer").get(path + "/file").status_code == 403

@@ -14,6 +14,7 @@ import httpx
 from playwright.sync_api import Page, sync_playwright
 
 from tests.pages.sample_jobs import EXPORTED, RUNNING
+from tests.pages.sample_past import OF_WINDOWS, SNAPSHOT, VERIFIED
 from tests.pages.site import PASSWORD, USER
 
 SHOTS = Path("/tmp/shots")  # noqa: S108 (for a person's eyes, on a development machine)
@@ -40,6 +41,12 @@ PAGES = {
     "rebuild": f"{WINDOWS}rebuild/?partition=3&partition=1&dry_run=1&why=checksum+warning",
     "export": f"{WINDOWS}export/?partition=3&partition=1&dry_run=1&format=csv",
     "job-export": f"/jobs/{EXPORTED}/",
+    "job-verify": f"/jobs/{VERIFIED}/",
+    "differences": f"/jobs/{VERIFIED}/differences/",
+    "take-snapshot": f"{STORE}snapshot/?partition=1&dry_run=1&as_of_offset=58000",
+    "snapshot": f"{STORE}snapshots/{SNAPSHOT}/",
+    "snapshot-window": f"{WINDOWS}snapshots/{OF_WINDOWS}/?by=key&key=JFK",
+    "snapshot-entry": f"{STORE}snapshots/{SNAPSHOT}/entry/?partition=0&key=B6",
     "restores": "/restores/",
     "lag": "/lag/slow-lane/",
     "lag-calm": "/lag/flights/",

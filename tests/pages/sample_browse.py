@@ -159,4 +159,14 @@ def install(module: Callable[..., None], scene: dict[str, Any]) -> None:
         return {"entries": rows, "scanned": 400_000, "approximate": 1_200_000, "complete": False, "sources": [source]}
 
     module("console.browse", "history", of_key=of_key)
-    module("console.browse", "entries", page=page, largest=largest, Unavailable=Unavailable)
+    from tests.pages import sample_past
+
+    module(
+        "console.browse",
+        "entries",
+        page=page,
+        largest=largest,
+        Unavailable=Unavailable,
+        several=sample_past.several,
+        PARAMETERS=frozenset(),
+    )

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+from tests.pages.sample_past import DIFFERENCES, VERIFIED
+
 RUNNING = "6b1f4f2e-3d35-4a6f-9a6e-0d2b7b8a0001"
 DONE = "6b1f4f2e-3d35-4a6f-9a6e-0d2b7b8a0002"
 EXPORTED = "6b1f4f2e-3d35-4a6f-9a6e-0d2b7b8a0004"
@@ -97,6 +99,16 @@ def jobs(now: int, percent: float) -> list[dict[str, Any]]:
         },
         done
         | {
+            "id": VERIFIED,
+            "number": 21,
+            "kind": "verify",
+            "store": "delay-by-hour",
+            "progress": {"1": {"phase": "done", "percent": 100.0, "compared": 26_365}},
+            "partitions": [1],
+            "result": {"words": "Compared 26,365 rows. 4,210 differ.", "differences": 4_210, "kept": DIFFERENCES},
+        },
+        done
+        | {
             "id": FAILED,
             "number": 5,
             "kind": "rebuild",
@@ -110,7 +122,7 @@ def jobs(now: int, percent: float) -> list[dict[str, Any]]:
 
 def verifications(now: int, store: str) -> dict[str, Any]:
     if store != "delay-by-hour":
-        return {"latest": None, "newest": None}
+        return {"latest": None, "rows": [], "newest": None}
     value = {
         "text": '{"flights": 40, "note": "<b>not markup</b>"}',
         "cut": False,
@@ -119,20 +131,26 @@ def verifications(now: int, store: str) -> dict[str, Any]:
     }
     key = {"text": "JFK", "cut": False, "kind": "text"}
     row = {"partition": 1, "what": "different", "key": key, "start": 1_357_020_000_000, "end": 1_357_023_600_000,
-           "in_store": value, "in_changelog": value | {"text": '{"flights": 41, "note": "<b>not markup</b>"}'}}  # fmt: skip
-    rows = [row, row | {"what": "missing", "in_store": None}, row | {"what": "extra", "in_changelog": None}]
-    result = {"same": 26_110, "missing": 1, "extra": 1, "different": 1, "moved_on": 12, "expired": 240, "compared": 26_365, "differences": 3, "diff": rows,
+           "in_store": value, "in_other": value | {"text": '{"flights": 41, "note": "<b>not markup</b>"}'}}  # fmt: skip
+    rows = [row, row | {"what": "missing", "in_store": None}, row | {"what": "extra", "in_other": None}]
+    result = {"same": 26_110, "missing": 1, "extra": 1, "different": 1, "moved_on": 12, "expired": 240, "compared": 26_365, "differences": 3, "kept": 3,
               "words": "Compared 26,365 rows of the live store with a copy built from the changelog. 3 differ: 1 missing in the store, 1 that the changelog does not have, 1 with another value."}  # fmt: skip
     done = jobs(now, 0.0)[1] | {"id": DONE, "number": 6, "kind": "verify", "store": store, "result": result}
-    return {"latest": done, "newest": done | {"state": "succeeded"}}
+    return {"latest": done, "rows": rows, "newest": done | {"state": "succeeded"}}
 
 
-def preview(kind: str, application: str, store: str, partitions: list[int]) -> dict[str, Any]:
+def preview(
+    kind: str, application: str, store: str, partitions: list[int], arguments: dict[str, Any]
+) -> dict[str, Any]:
     rows = [{"partition": number, "task": f"1_{number}", "instance": f"engine-{1 + number % 2}", "host": "brick", "changelog": f"{application}-{store}-changelog", "begin": 0, "end": 8_120_004, "records_estimate": 8_120_004,
              "seconds_estimate": 19.7, "disk_bytes": 1_051_500, "bytes_now": 1_051_500, "how": "worker"} for number in partitions]  # fmt: skip
     count = len(partitions)
+    facts = {}
+    if kind == "snapshot":
+        rows = [row | {"until": arguments.get("as_of_offset", 58_000)} for row in rows]
+        facts = {"cleanup_policy": "compact", "min_compaction_lag_ms": 0, "delete_retention_ms": 86_400_000}
     return {"kind": kind, "application": application, "store": store, "backend": "rocksdb", "host": "brick", "partitions": rows, "totals": {"records_estimate": 8_120_004 * count, "seconds_estimate": 19.7 * count, "disk_bytes": 1_051_500 * count},
-            "rate_per_second": 412_300.0, "rate_from": "restore #40", "free_bytes": 81_000_000_000, "effects": ["The store stays readable; the swap happens between two commits.", "The old copy is kept until the new one has served."],
+            "rate_per_second": 412_300.0, "rate_from": "restore #40", "facts": facts, "free_bytes": 81_000_000_000, "effects": ["The store stays readable; the swap happens between two commits.", "The old copy is kept until the new one has served."],
             "problems": [] if partitions else ["No partition was chosen."], "can_run": bool(partitions)}  # fmt: skip
 
 
@@ -146,5 +164,17 @@ def cancel(user: Any, job_id: Any, **wanted: Any) -> SimpleNamespace:
     return SimpleNamespace(id=job_id, number=7)
 
 
+def delete_snapshot(user: Any, app: str, store: str, snapshot: str, **wanted: Any) -> None:
+    CREATED.append({"user": str(user), "delete": snapshot, "store": f"{app}/{store}", **wanted})
+
+
 def install(module: Callable[..., None]) -> None:
-    module("console.jobs", "commands", create=create, cancel=cancel, preview=preview, Refused=Refused)
+    module(
+        "console.jobs",
+        "commands",
+        create=create,
+        cancel=cancel,
+        preview=preview,
+        delete_snapshot=delete_snapshot,
+        Refused=Refused,
+    )

@@ -46,6 +46,10 @@ def prepare(port: int) -> Any:
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0)
+    from tests.pages import sample_past
+
+    sample_past.seed()
+    sample_past.install()
     from console.access.roles import ensure_account
 
     for name, role in ((USER, "operator"), ("vic", "viewer")):

@@ -1,0 +1,110 @@
+"""Snapshots and the rows of a verify, as rows of the site's own database; what the engine would answer of a snapshot."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+SNAPSHOT = "6b1f4f2e-3d35-4a6f-9a6e-0d2b7b8a0021"
+OF_WINDOWS = "6b1f4f2e-3d35-4a6f-9a6e-0d2b7b8a0022"
+VERIFIED = "6b1f4f2e-3d35-4a6f-9a6e-0d2b7b8a0031"
+DIFFERENCES = 130
+FACTS = {
+    "cleanup_policy": "compact",
+    "min_compaction_lag_ms": 0,
+    "delete_retention_ms": 86_400_000,
+    "retention_ms": None,
+}
+
+
+def seed() -> None:
+    from console.models import Difference, Job, Snapshot
+
+    now = datetime.now(UTC)
+    for number, (name, store, as_of, records) in enumerate(
+        (
+            (SNAPSHOT, "departures-by-carrier", {"offset": 58_000}, 16_400),
+            (OF_WINDOWS, "delay-by-hour", {"time_ms": 1_357_030_000_000}, 58_000),
+        ),
+        11,
+    ):
+        partitions = [{"partition": 0, "begin": 0, "position": 58_000, "records": records, "bytes": 412_000}]
+        if "time_ms" in as_of:
+            partitions = [partitions[0] | {"partition": each} for each in range(4)]
+        Snapshot.objects.update_or_create(
+            id=name,
+            defaults={
+                "number": number, "application": "flights", "store": store, "instance": "engine-1", "host": "brick", "directory": "/nowhere",
+                "partitions": partitions, "as_of": as_of, "facts": FACTS, "bytes": 412_000, "why": "before the deploy",
+                "created_at": now - timedelta(hours=2), "expires_at": now + timedelta(days=3), "deleted_at": None,
+            },
+        )  # fmt: skip
+    job = Job.objects.create(
+        id=VERIFIED, number=21, kind="verify", application="flights", store="delay-by-hour", state="succeeded", queue="host.brick",
+        partitions=[1], result={"kept": DIFFERENCES, "differences": 4_210},
+    )  # fmt: skip
+    whats = ("different", "missing", "extra")
+    rows = []
+    for ordinal in range(DIFFERENCES):
+        what, key = whats[ordinal % 3], f"K{ordinal:03}<b>"
+        side = {"text": f'{{"flights": {ordinal}}}', "cut": False, "kind": "json", "timestamp": 1_357_020_004_000}
+        rows.append(
+            Difference(
+                job=job, ordinal=ordinal, partition=1, what=what, key=key, key_shown={"text": key, "cut": False, "kind": "text"},
+                start=1_357_020_000_000, end=1_357_023_600_000,
+                in_store=None if what == "missing" else side, in_other=None if what == "extra" else side | {"text": '{"flights": 7}'},
+            )
+        )  # fmt: skip
+    Difference.objects.bulk_create(rows)
+
+
+def page(app: str, store: str, snapshot: str, params: dict[str, str]) -> dict[str, Any]:
+    """The present's entries with older values; one key that is gone by now."""
+    from console.browse import entries, past
+
+    found = entries.page(app, store, {**params, "limit": "500", "cursor": "0"})
+    rows = []
+    for row in found["entries"]:
+        older = row["value"] - 7 if isinstance(row["value"], int) and row["key"] != "UA" else row["value"]
+        if isinstance(older, dict) and "flights" in older:
+            older = older | {"flights": older["flights"] - 1}
+        rows.append(row | {"value": older, "timestamp": 1_357_020_004_000 + (row["key"] == "UA")})
+    source = {
+        "instance": "engine-1",
+        "partition": 0,
+        "role": "snapshot",
+        "position": 58_000,
+        "lag": None,
+        "error": None,
+    }
+    if "key" not in params and store != "delay-by-hour":
+        rows.insert(0, rows[0] | {"key": "ZZ", "value": 12})
+    first, limit = int(params.get("cursor", 0)), int(params.get("limit", 50))
+    cursor = str(first + limit) if len(rows) > first + limit else None
+    return {
+        "entries": rows[first : first + limit],
+        "cursor": cursor,
+        "sources": [source],
+        "snapshot": past.described(past.find(app, store, snapshot)),
+    }
+
+
+def several(app: str, store: str, keys: list[Any], formats: dict[str, str]) -> dict[str, Any]:
+    """What the store says of some keys now: one is as it was."""
+    del app, formats
+    from tests.pages.sample_browse import everything
+
+    now = {row["key"]: row for row in everything(store)}
+    rows = []
+    for key in keys:
+        row = now.get(key)
+        found = {"key": key, "found": row is not None, "value": row["value"] if row else None}
+        rows.append(found | {"timestamp": 1_357_020_004_001 if key == "UA" else row and row["timestamp"]})
+    return {"entries": rows, "sources": []}
+
+
+def install() -> None:
+    """Put the engine's answers where the pages ask for them; called once Django is set up."""
+    from console.browse import past
+
+    past.page = page

@@ -121,7 +121,7 @@ def answer(request: HttpRequest, asked: query.Query, seen: dict[str, Any]) -> di
     following["cursor"] = got["cursor"] or ""
     looked = None
     if "where" in asked.params:
-        looked = (got.get("scanned") or 0) + _whole(request.GET.get("looked", ""))
+        looked = (got.get("scanned") or 0) + whole(request.GET.get("looked", ""))
         following["looked"] = str(looked)
         if outcome == "nothing" and got["cursor"]:
             outcome = "found"
@@ -139,7 +139,8 @@ def answer(request: HttpRequest, asked: query.Query, seen: dict[str, Any]) -> di
     }
 
 
-def _whole(text: str) -> int:
+def whole(text: str) -> int:
+    """Return a count that a URL carries, or 0."""
     return int(text) if text.isdecimal() and len(text) < 16 else 0  # noqa: PLR2004 - what a page has surely not looked at
 
 

@@ -111,7 +111,13 @@ def _answer(request: HttpRequest, asked: query.Query, seen: dict[str, Any], foun
         got = past.page(app, store, found["id"], asked.params)
     except entries.Unavailable as error:
         outcome = "bad" if error.code == "bad-request" else "not-ready" if error.retryable else "failed"
-        return nothing | {"outcome": outcome, "words": error.words, "code": error.code, "copies": copies}
+        return nothing | {
+            "outcome": outcome,
+            "words": error.words,
+            "code": error.code,
+            "copies": copies,
+            "pointed": browse.pointed(asked, error.state),
+        }
     rows = [browse.row(each, got["sources"], asked, seen) for each in got["entries"]]
     unknown = _beside(app, store, rows, asked, seen)
     for each in rows:
@@ -119,8 +125,13 @@ def _answer(request: HttpRequest, asked: query.Query, seen: dict[str, Any], foun
         each["href"] = f"{reverse('snapshot-entry', args=[app, store, found['id']])}?{urlencode(address)}"
     following = request.GET.copy()
     following["cursor"] = got["cursor"] or ""
+    looked = None
+    if "where" in asked.params:
+        looked = (got.get("scanned") or 0) + browse.whole(request.GET.get("looked", ""))
+        following["looked"] = str(looked)
     return {
-        "outcome": "found" if rows else "nothing",
+        "outcome": "found" if rows or got["cursor"] else "nothing",
+        "looked": looked,
         "rows": rows,
         "has_present": seen["kind"] in _WITH_KEYS,
         "present_problem": unknown,

@@ -82,6 +82,7 @@ def page(app: str, store: str, snapshot: str, params: dict[str, str]) -> dict[st
     first, limit = int(params.get("cursor", 0)), int(params.get("limit", 50))
     cursor = str(first + limit) if len(rows) > first + limit else None
     return {
+        "scanned": found.get("scanned"),
         "entries": rows[first : first + limit],
         "cursor": cursor,
         "sources": [source],

@@ -69,6 +69,16 @@ EXPORT_KEEP_SECONDS = 24 * 3600
 SNAPSHOT_KEEP_SECONDS = 3 * 24 * 3600
 SNAPSHOT_KEEP_SECONDS_MAX = 90 * 24 * 3600
 
+# --- alerts
+ALERT_RULES_MAX = 200
+ALERT_EMAILS_MAX = 20
+WEBHOOK_TIMEOUT_S = 5.0
+# Pauses before the second, third … try; after the last one the delivery has failed.
+ALERT_RETRY_SECONDS = (10, 30, 120, 600, 1_800)
+# A claim outlives the longest try by far; a worker that died loses it then.
+ALERT_CLAIM_SECONDS = 90
+ALERT_DELIVERIES_AT_ONCE = 50
+
 # --- API and pages
 REQUEST_BODY_BYTES_MAX = 1024 * 1024
 PAGE_ENTRIES_DEFAULT = 100

@@ -179,8 +179,21 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "close-expired-jobs": {"task": "console.jobs.reap", "schedule": 10.0, "options": {"expires": 10}},
+    "look-at-alerts": {"task": "console.alerts.look", "schedule": 5.0, "options": {"expires": 5}},
+    "thin-alerts": {"task": "console.alerts.thin", "schedule": 3600.0, "options": {"expires": 3600}},
     "thin-history": {"task": "console.jobs.thin", "schedule": 300.0, "options": {"expires": 300}},
 }
+
+# --- alerts: hosts that webhooks may go to (none: any but loopback, link-local and metadata addresses), and a mail server
+ALERT_WEBHOOK_HOSTS = env.envlist("STATEHOUSE_ALERT_WEBHOOK_HOSTS")
+EMAIL_HOST = env.envstr("EMAIL_HOST")
+EMAIL_CONFIGURED = bool(EMAIL_HOST)
+EMAIL_PORT = env.envint("EMAIL_PORT", 25)
+EMAIL_HOST_USER = env.envstr("EMAIL_HOST_USER")
+EMAIL_HOST_PASSWORD = env.envsecret("EMAIL_HOST_PASSWORD")
+EMAIL_USE_TLS = env.envbool("EMAIL_USE_TLS")
+EMAIL_USE_SSL = env.envbool("EMAIL_USE_SSL")
+DEFAULT_FROM_EMAIL = env.envstr("DEFAULT_FROM_EMAIL", "statehouse@localhost")
 
 LOGGING = {
     "version": 1,

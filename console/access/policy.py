@@ -39,6 +39,8 @@ ACTIONS: dict[str, str] = {
     "cancel-job": "operator",
     "read-audit": "operator",
     "read-metrics": "viewer",
+    "read-alerts": "viewer",
+    "manage-alerts": "operator",
     "manage-users": "admin",
 }
 PUBLIC = "public"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from console.pages import (
+    alerts,
     application,
     browse,
     differences,
@@ -28,6 +29,11 @@ urlpatterns = [
     path("lag/", lag.lag, name="lag"),
     path("lag/<str:app>/", lag.lag_of, name="lag-of"),
     path("lag/<str:app>/history/", lag.lag_history, name="lag-history"),
+    path("alerts/", alerts.alerts, name="alerts"),
+    path("alerts/new/", alerts.new, name="alert-new"),
+    path("alerts/<int:rule>/", alerts.edit, name="alert-rule"),
+    path("alerts/<int:rule>/delete/", alerts.delete, name="alert-delete"),
+    path("alerts/<int:rule>/test/", alerts.send_test, name="alert-test"),
     path("jobs/", jobs.jobs, name="jobs"),
     path("jobs/<uuid:job>/", jobs.job, name="job"),
     path("jobs/<uuid:job>/cancel/", jobs.cancel, name="job-cancel"),

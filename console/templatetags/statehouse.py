@@ -28,6 +28,7 @@ TONES = {
     "running": "ok", "ok": "ok", "done": "ok", "succeeded": "ok", "active": "ok", "caught up": "ok",
     "restoring": "busy", "starting": "busy", "rebalancing": "busy", "moving": "busy", "applying": "busy",
     "fetching": "busy", "verifying": "busy", "queued": "idle", "draining": "busy", "compacting": "busy", "comparing": "busy", "writing": "busy", "replaying": "busy", "waiting-for-commit": "busy", "swapped": "ok", "rebuilding": "busy",
+    "firing": "bad", "pending": "busy", "resolved": "ok", "sent": "ok", "waiting": "busy", "sending": "busy",
     "warn": "warn", "suspended": "warn", "stopping": "warn", "stale": "warn", "cancelled": "warn", "cancelling": "warn", "lagging": "warn",
     "failed": "bad", "interrupted": "warn", "unassigned": "bad", "stall": "bad", "stop": "bad", "unreachable": "bad", "stalled": "bad", "bad": "bad",
 }  # fmt: skip

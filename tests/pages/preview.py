@@ -52,6 +52,9 @@ PAGES = {
     "lag-calm": "/lag/flights/",
     "jobs": "/jobs/",
     "job": f"/jobs/{RUNNING}/",
+    "alerts": "/alerts/",
+    "alert-new": "/alerts/new/",
+    "alert-rule": "/alerts/1/",
     "not-found": "/nothing/",
 }
 

@@ -436,6 +436,32 @@ def install(shared: dict[str, Any]) -> None:
     sample_jobs.install(module)
 
 
+def write_alerts() -> None:
+    """Put rules, an open alert, an ended one and its messages into the site's database."""
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    from console.models import Alert, AlertDelivery, AlertRule
+
+    moment = timezone.now()
+    late = AlertRule.objects.create(
+        name="orders are late", application="slow-lane", condition="lag-time", threshold=120_000, for_seconds=60,
+        webhook_url="https://hooks.example.com/services/T0/B1/s3cret", emails=["night-shift@example.com"],
+    )  # fmt: skip
+    AlertRule.objects.create(name="anything stands still", condition="verdict", verdict="STALL", emails=["night-shift@example.com"], enabled=False)  # fmt: skip
+    about = {"rule": late, "rule_name": late.name, "application": "slow-lane", "kind": "input", "name": "flights"}
+    words = "partition 3 is 5 min behind"
+    since = moment - timedelta(minutes=12)
+    Alert.objects.create(
+        **about, state="firing", words=words, value=311_000, since=since, fired_at=since + timedelta(seconds=60)
+    )
+    since = moment - timedelta(hours=5)
+    ended = Alert.objects.create(**about, state="resolved", words=words, since=since, fired_at=since + timedelta(seconds=60), resolved_at=since + timedelta(minutes=31), ending="partition 3 is 40 s behind")  # fmt: skip
+    for transition, state, error in (("firing", "sent", ""), ("resolved", "failed", "it answered 404")):
+        AlertDelivery.objects.create(alert=ended, rule_name=late.name, transition=transition, channel="webhook", target=late.webhook_url, state=state, attempts=1, error=error, sent_at=since if state == "sent" else None)  # fmt: skip
+
+
 def module(package: str, name: str, **members: Any) -> None:
     """Stand in for one module of the console."""
     made = types.ModuleType(f"{package}.{name}")

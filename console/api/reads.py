@@ -6,6 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from console import limits
+from console.access import policy
+from console.alerts import shown
 from console.api.errors import ApiError
 from console.browse import entries, history
 from console.models import Application
@@ -72,6 +74,11 @@ def lag(call: Call) -> dict[str, Any]:
     points = call.number("points", 300, 2_000)
     answer["history"] = snapshot.lag_history(app, kind, name, since, until, points)
     return answer
+
+
+def alerts(call: Call) -> dict[str, Any]:
+    """Alert rules and what became of them; who may not write rules does not see a webhook's path."""
+    return shown.everything(secrets=policy.allowed(call.user, "manage-alerts"))
 
 
 def restores(call: Call) -> dict[str, Any]:

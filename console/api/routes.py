@@ -107,6 +107,9 @@ ROUTES: tuple[Route, ...] = (
         answer="Job",
         status=201,
     ),
+    Route(
+        "GET", "/api/v1/alerts", "read-alerts", reads.alerts, "Alert rules, what is open, what ended, and what was sent"
+    ),
     Route("GET", "/api/v1/jobs/{job}", "read-jobs", jobs.show, "One job", answer="Job"),
     Route(
         "GET",

@@ -430,3 +430,15 @@ def test_the_task_looks_at_what_is_observed_and_sends(observed, hook, fresh_boar
 
     assert [body["value"] for _, _, body in hook.got] == [9_000]
     assert isinstance(fresh_board.read().applications["shop"].instances["engine-1"], status.InstanceStatus)
+
+
+def test_the_api_shows_rules_and_what_is_open_without_secrets_to_a_viewer(with_token):
+    rule(for_seconds=0, webhook_url="https://hooks.example.com/s3cret", emails=[])
+    evaluate.evaluate(board(lag=5_000), at(0))
+
+    seen = with_token("viewer").get("/api/v1/alerts").json()
+    assert [(each["rule"], each["state"], each["value"]) for each in seen["open"]] == [("behind", "firing", 5_000)]
+    assert seen["rules"][0]["receivers"] == seen["sent"][:1][0]["target"].split() == ["https://hooks.example.com/…"]
+    assert with_token("operator").get("/api/v1/alerts").json()["rules"][0]["receivers"] == [
+        "https://hooks.example.com/s3cret"
+    ]

@@ -33,7 +33,7 @@ def test_a_rule_is_written_corrected_tested_and_deleted(signed_in: Any, site: Si
     complaints[:] = [each for each in complaints if "422" not in each]
     signed_in.fill("#webhook_url", "")
     signed_in.fill("#emails", "ada@example.com")
-    signed_in.click("text=Save")
+    signed_in.click("button:has-text('Save')")
     signed_in.wait_for_selector(".note-ok:has-text('is saved')")
     row = signed_in.locator("[aria-labelledby=h-rules] tr", has_text="carriers stall")
     assert "the verdict is at least STOP for 60 s" in row.inner_text()

@@ -159,20 +159,14 @@ def install(module: Callable[..., None], scene: dict[str, Any]) -> None:
         return {"entries": rows, "scanned": 400_000, "approximate": 1_200_000, "complete": False, "sources": [source]}
 
     module("console.browse", "history", of_key=of_key)
-<<<<<<< HEAD
     from tests.pages import sample_past
 
-=======
->>>>>>> e46a0e4 (Alerts: API, documentation, what the pages' samples lacked)
     module(
         "console.browse",
         "entries",
         page=page,
         largest=largest,
         Unavailable=Unavailable,
-<<<<<<< HEAD
         several=sample_past.several,
         PARAMETERS=frozenset(),
-=======
->>>>>>> e46a0e4 (Alerts: API, documentation, what the pages' samples lacked)
     )

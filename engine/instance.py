@@ -285,6 +285,7 @@ class Engine:
             self.state,
             lambda: as_json(self.reporter.latest()),
             self.sampler.end,
+            self.sampler.fresh_end,
             self.loop.may_be_lost,
         )
         self.report = Report(

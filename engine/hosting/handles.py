@@ -78,6 +78,8 @@ class Handle:
         """
         if self.running:
             return None if self.moving else 0
+        if self.role == "standby" and self.known_end is None:
+            return None
         position, end = self.position, self.end
         return None if position is None or end is None else max(0, end - position)
 
@@ -118,6 +120,7 @@ class InstanceView:
         state: Callable[[], str],
         status: Callable[[], Mapping[str, Any]],
         ends: Ends,
+        fresh_ends: Ends,
         may_be_lost: Callable[[], bool] = lambda: False,
     ) -> None:
         self._instance_id = instance_id
@@ -127,6 +130,7 @@ class InstanceView:
         self._state = state
         self._status = status
         self._ends = ends
+        self._fresh_ends = fresh_ends
         self._may_be_lost = may_be_lost
         self._description = blueprint.topology.to_json(blueprint.application_id, dict(blueprint.task_counts))
 
@@ -202,7 +206,8 @@ class InstanceView:
             opened = (coming.stores.get(store) or coming.kept.get(store)) if coming else None
         spec = self._blueprint.topology.stores[store]
         running = running and opened is not None
-        end = self._end(spec, task.partition)
+        changelog = self._blueprint.changelog(spec)
+        end = None if changelog is None else self._ends((changelog, task.partition))
         moving = running and self._may_be_lost()
         return Handle(spec, task.partition, task.id, "active", opened, restores, running, end, moving)
 
@@ -216,15 +221,12 @@ class InstanceView:
     def _following(self, standby: Standby, store: str) -> Handle | None:
         """The handle of a standby's store; None for one that has no changelog, of which there is no copy."""
         spec = self._blueprint.topology.stores[store]
-        if self._blueprint.changelog(spec) is None:
+        changelog = self._blueprint.changelog(spec)
+        if changelog is None:
             return None
-        end = self._end(spec, standby.partition)
+        end = self._fresh_ends((changelog, standby.partition))
         opened, restoring = standby.stores.get(store), standby.restoring(store)
         return Handle(spec, standby.partition, standby.task, "standby", opened, restoring, running=False, known_end=end)
-
-    def _end(self, spec: StoreSpec, partition: int) -> int | None:
-        changelog = self._blueprint.changelog(spec)
-        return None if changelog is None else self._ends((changelog, partition))
 
     def _global(self, store: str) -> Handle | None:
         opened = self._global_tables.opened.get(store)

@@ -21,6 +21,8 @@ ROUND_SECONDS = 1.0
 # Walking the state directory costs a stat a file.
 DISK_SECONDS = 10.0
 STOP_SECONDS = 5.0
+# Ends older than this say nothing about how far behind a copy is now.
+FRESH_SECONDS = 5.0
 
 
 class Sampler:
@@ -36,6 +38,7 @@ class Sampler:
         self.ends: dict[Place, int] = {}
         self.begins: dict[Place, int] = {}
         self.sampled_at = 0.0
+        self._asked_at = float("-inf")  # monotonic: when the newest ends were asked for
         self.state_dir_bytes: int | None = None
         self.free_bytes: int | None = None
         self.disk_bytes: int | None = None
@@ -57,12 +60,17 @@ class Sampler:
         """The end of a partition when last looked at."""
         return self.ends.get(place)
 
+    def fresh_end(self, place: Place) -> int | None:
+        """The end of a partition if it was looked at a moment ago; None otherwise, as after a pause of the process."""
+        return self.ends.get(place) if time.monotonic() - self._asked_at <= FRESH_SECONDS else None
+
     def _run(self) -> None:
         while not self._stopping.wait(ROUND_SECONDS):
             try:
+                asked_at = time.monotonic()
                 places = list(dict.fromkeys(self._places()))
                 self.ends, self.begins = self._topics.end_offsets(places), self._topics.begin_offsets(places)
-                self.sampled_at = time.time()
+                self.sampled_at, self._asked_at = time.time(), asked_at
             except StatehouseError as error:
                 log.warning("end offsets are unknown: %s", error)
             if time.monotonic() - self._disk_at > DISK_SECONDS:

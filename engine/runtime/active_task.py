@@ -277,7 +277,6 @@ class ActiveTask:
 
     def release(self) -> dict[str, OpenStore]:
         """Close the processors and give the stores away, open, with exactly what is committed in them."""
-        self.move("closing")
         if self.task is not None:
             self.task.close()
             self.task = None
@@ -286,6 +285,7 @@ class ActiveTask:
             opened.store.rollback()
             opened.acked = None
         self.context.commit_requested = False
+        self.move("closing")
         stores, self.stores = self.stores, {}
         return stores
 

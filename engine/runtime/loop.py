@@ -91,6 +91,8 @@ class Loop:
 
     def turn(self) -> int:
         """One turn; returns the number of records processed. Errors meet their reaction here."""
+        if self.turns_total == 0:
+            self._polled_at = time.monotonic()
         self.turns_total += 1
         try:
             if self._undo:

@@ -127,7 +127,11 @@ class Standbys:
     # -- the restorer's thread ----------------------------------------------------------------------------------------
 
     def take(self, task: str) -> Standby | None:
-        """Give a standby to the take-over of its task: it is read no more and is the caller's."""
+        """Give a standby to the take-over of its task: it is read no more and is the caller's.
+
+        One that was dropped is closed before this returns, so that the caller can open its files.
+        """
+        self._close_dropped()
         with self._lock:
             standby = self._by_task.pop(task, None)
             self._publish()

@@ -11,7 +11,7 @@ from typing import Any
 
 from confluent_kafka import TopicPartition
 
-from engine.errors import Fatal, RebuildTask, Retry
+from engine.errors import Fatal, RebuildTask, Retry, StatehouseError
 from engine.records import RawBatch
 from engine.runtime.active_task import ActiveTask, TaskParts
 from engine.runtime.blueprint import Blueprint
@@ -284,8 +284,12 @@ class Tasks:
         self._notify("task-revoked", f"task {name} closed", task=name)
 
     def _stay(self, task: ActiveTask) -> None:
-        """Turn a running task into a standby, in place."""
-        former = TaskStores(**self._described(task.id, task.context), stores=task.release())
+        """Turn a running task into a standby, in place; one whose stores do not let that be is closed as usual."""
+        try:
+            former = TaskStores(**self._described(task.id, task.context), stores=task.release())
+        except StatehouseError as error:
+            log.warning("task %s does not stay as a standby: %s", task.id, error)
+            return
         if self.can_stand_by(task.id):
             self._restorer.standbys.hold(Standby.of(former))
         else:

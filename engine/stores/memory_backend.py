@@ -8,6 +8,7 @@ from itertools import islice
 
 from sortedcontainers import SortedList
 
+from engine.errors import StoreError
 from engine.stores.backend import DEFAULT, Columns, Range, Write
 
 # What CPython spends on a dict slot and two bytes objects, beyond their contents.
@@ -66,13 +67,18 @@ class MemoryBackend:
         self._meta: dict[str, bytes] = {}
         # Held for a page or a write, never across a caller's loop: readers of other threads wait microseconds.
         self._lock = threading.Lock()
+        self._closed = False
 
     def get_many(self, family: str, keys: list[bytes]) -> list[bytes | None]:
         """See `Backend`."""
         space = self._families.get(family)
         return [None] * len(keys) if space is None else list(map(space.rows.get, keys))
 
-    lookup = get_many
+    def lookup(self, family: str, keys: list[bytes]) -> list[bytes | None]:
+        """See `Backend`."""
+        with self._lock:
+            self._check_open()
+            return self.get_many(family, keys)
 
     def scan(self, family: str, bounds: Range) -> Iterator[tuple[bytes, bytes]]:
         """See `Backend`. Copied piece by piece: a commit during the iteration may show in what is still to come."""
@@ -87,6 +93,7 @@ class MemoryBackend:
     def page(self, family: str, bounds: Range, limit: int) -> list[tuple[bytes, bytes]]:
         """See `Backend`."""
         with self._lock:
+            self._check_open()
             space = self._families.get(family)
             if space is None or (
                 bounds.lower is not None and bounds.upper is not None and bounds.lower >= bounds.upper
@@ -133,8 +140,14 @@ class MemoryBackend:
     def close(self) -> None:
         """See `Backend`."""
         with self._lock:
+            self._closed = True
             self._families = {DEFAULT: _Family()}
             self._meta = {}
+
+    def _check_open(self) -> None:
+        """An emptied store must not look like one that holds nothing."""
+        if self._closed:
+            raise StoreError("the store in memory was closed meanwhile")
 
 
 def row_bytes(keys: Iterable[bytes], values: Iterable[bytes]) -> int:

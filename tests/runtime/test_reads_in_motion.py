@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.runtime import programs
-from tests.runtime.harness import EngineProcess, config, create, eventually, produce, running
+from tests.runtime.harness import EngineProcess, config, create, eventually, produce, run_to_the_end, running
 
 pytestmark = pytest.mark.kafka
 KEYS = 40
@@ -105,6 +105,34 @@ def test_an_instance_that_was_paused_past_its_session_never_shows_what_it_lost(p
     assert not stale
     # Whoever allows a lag is told of it, and reads what it allowed.
     assert any("error" in body or body["sources"][0]["error"] for body in seen)
+
+
+def test_a_partition_that_restores_says_how_far_it_is(kafka, tmp_path):
+    name = kafka.unique("restoring")
+    create(kafka, programs.input_topic(name))
+    produce(kafka, programs.input_topic(name), [(f"k{i}".encode(), b"v") for i in range(4_000)])
+    (tmp_path / "token").write_text(TOKEN)
+    settings = config(
+        kafka, name, tmp_path / "first", listen="127.0.0.1:0", token_file=tmp_path / "token", instance_id="one"
+    )
+    run_to_the_end(programs.quiet_counts(name), settings)
+    lost = settings.with_(state_dir=tmp_path / "second", restore_bytes_per_second_max=4_000)
+    with running(programs.quiet_counts(name), lost) as engine:
+        restoring = eventually(
+            lambda: hasattr(engine, "report") and [h for h in engine.view.handles() if h.position], "a restore"
+        )[0].restoring
+        refused = ask(engine.address, 0)["error"]
+        assert (refused["code"], refused["retryable"]) == ("store-restoring", True)
+        state = refused["state"]
+        assert 0 < state["percent"] < 100
+        assert 0 < state["position"] < state["end"]
+        assert restoring.asked_at > 0
+        too_far = ask(engine.address, 0, max_lag=1)["error"]
+        assert (too_far["code"], too_far["retryable"]) == ("too-far-behind", True)
+        source = ask(engine.address, 0, max_lag=10_000)["sources"][0]
+        assert (source["role"], source["error"]) == ("active", None)
+        assert 0 < source["position"] < state["end"]
+        assert 0 < source["lag"] < state["end"]
 
 
 def complete(body):

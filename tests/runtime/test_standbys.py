@@ -1,10 +1,12 @@
 """Standbys: copies on other instances that follow their changelogs, and go on in place when their task comes to them."""
 
+import time
+
 import pytest
 
 from engine.runtime.placement import standby_instances
 from tests.runtime import programs
-from tests.runtime.harness import config, create, eventually, fold, int64, produce, read, running
+from tests.runtime.harness import EngineProcess, config, create, eventually, fold, int64, produce, read, running
 
 pytestmark = pytest.mark.kafka
 KEYS = 40
@@ -147,6 +149,31 @@ def test_placement_moves_only_what_it_must():
     two = {t: standby_instances(t, ["a", "b"], 1)[0] for t in tasks}
     assert {three[t] for t in tasks if two[t] != three[t]} == {"c"}
     assert standby_instances("0_0", ["a"], 3) == ["a"]
+
+
+def test_a_crash_before_a_commit_leaves_the_standby_with_what_was_committed(kafka, application, tmp_path):
+    """The owner dies with changelog records sent and nothing committed: its standby never sees them, and goes on."""
+    owner = settings(kafka, application, tmp_path, "one", commit_interval_ms=50, poll_records=100)
+    with (
+        EngineProcess("counts", owner, crash="before-commit:8") as process,
+        running(programs.counts(application), settings(kafka, application, tmp_path, "two")) as two,
+    ):
+        eventually(lambda: len(tasks_of(two)) == 2, "two tasks each")
+        rounds = 0
+        while process.process.poll() is None:
+            fill(kafka, application, rounds=2)
+            rounds += 2
+            time.sleep(0.1)
+        eventually(lambda: len(tasks_of(two)) == 4, "all tasks at two")
+        fill(kafka, application, rounds=2)
+        expected = dict.fromkeys((f"k{i}" for i in range(KEYS)), rounds + 2)
+        eventually(lambda: totals(kafka, application) == expected, "exact totals")
+        stores = [t.stores["counts"].store for t in two.tasks.running()]
+        eventually(lambda: {k: v for s in stores for k, v in entries(s).items()} == expected, "in the stores too")
+        assert {r.cause for t in two.tasks.running() for r in t.restores.values()} <= {
+            "new owner",
+            "behind its changelog",
+        }
 
 
 def test_an_instance_that_starts_warms_up_before_it_takes_tasks(kafka, application, tmp_path):

@@ -30,6 +30,7 @@ import org.apache.kafka.streams.state.WindowStore;
 public final class PeerApplication {
   private static final Duration WINDOW = Duration.ofSeconds(10);
   private static final Duration GAP = Duration.ofSeconds(1);
+  private static final Duration SESSION_RETENTION = Duration.ofMinutes(1);
   private static final long QUIET_NANOS = 1_000_000_000L;
   private static final Serde<Bytes> KEY = Serdes.Bytes();
   private static final Serde<byte[]> VALUE = Serdes.ByteArray();
@@ -91,7 +92,7 @@ public final class PeerApplication {
               .count(Materialized.<Bytes, Long, WindowStore<Bytes, byte[]>>as("counts").withKeySerde(KEY).withValueSerde(Serdes.Long()));
       case "session" ->
           grouped.windowedBy(SessionWindows.ofInactivityGapWithNoGrace(GAP))
-              .count(Materialized.<Bytes, Long, SessionStore<Bytes, byte[]>>as("counts").withKeySerde(KEY).withValueSerde(Serdes.Long()));
+              .count(Materialized.<Bytes, Long, SessionStore<Bytes, byte[]>>as("counts").withKeySerde(KEY).withValueSerde(Serdes.Long()).withRetention(SESSION_RETENTION));
       case "join" -> {
         KTable<Bytes, byte[]> users =
             builder.table(table, Consumed.with(KEY, VALUE),

@@ -21,6 +21,9 @@ from engine import (
 Build = Callable[[StreamsBuilder], None]
 WINDOW_SECONDS = 10
 GAP_SECONDS = 1
+# At the default, gap plus grace, Kafka Streams' answer for sessions exactly one gap apart depends on when its record cache
+# was flushed last (docs/warts.md), and the results could not be compared.
+SESSION_RETENTION_MS = 60_000
 AMOUNT_AT_LEAST = 100
 
 
@@ -47,7 +50,8 @@ def window(builder: StreamsBuilder) -> None:
 def session(builder: StreamsBuilder) -> None:
     """Count by key in sessions."""
     sessions = SessionWindows.of(seconds=GAP_SECONDS)
-    _input(builder).group_by_key().windowed_by(sessions).count(Materialized("counts", serdes.bytes, serdes.int64))
+    kept = Materialized("counts", serdes.bytes, serdes.int64, retention_ms=SESSION_RETENTION_MS)
+    _input(builder).group_by_key().windowed_by(sessions).count(kept)
 
 
 def join(builder: StreamsBuilder) -> None:

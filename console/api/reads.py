@@ -6,12 +6,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from console import limits
-from console.access import policy
+from console.access import audit_trail, policy
 from console.alerts import shown
 from console.api.errors import ApiError
 from console.browse import entries, history
+from console.health import self_check
 from console.models import Application
-from console.observe import recorded, snapshot
+from console.observe import recorded, sizes, snapshot
 
 if TYPE_CHECKING:
     from console.api.dispatch import Call
@@ -51,6 +52,32 @@ def store_entries(call: Call) -> dict[str, Any]:
 def store_count(call: Call) -> dict[str, Any]:
     """About how many keys."""
     return _asked(lambda: entries.count(call.path["app"], call.path["store"]))
+
+
+def store_largest(call: Call) -> dict[str, Any]:
+    """The largest entries."""
+    unknown = set(call.query) - {"limit", "partition", "key_format"}
+    if unknown:
+        raise ApiError("bad-request", f"Unknown parameter {min(unknown)[:40]!r}. Use: limit, partition, key_format.")
+    return _asked(lambda: entries.largest(call.path["app"], call.path["store"], call.query))
+
+
+def store_sizes(call: Call) -> dict[str, Any]:
+    """How large a store was."""
+    _found(snapshot.store(call.path["app"], call.path["store"]), call)
+    since, until, points = _span(call)
+    return sizes.read(call.path["app"], call.path["store"], since, until, points)
+
+
+def audit(call: Call) -> dict[str, Any]:
+    """Who did what."""
+    limit = call.number("limit", limits.PAGE_ROWS_DEFAULT, limits.PAGE_ROWS_MAX) or limits.PAGE_ROWS_DEFAULT
+    return audit_trail.read(call.query, before=call.number("before", 0, 2**62) or None, limit=limit)
+
+
+def checked(_call: Call) -> dict[str, Any]:
+    """The self-check."""
+    return self_check.outcome()
 
 
 def store_history(call: Call) -> dict[str, Any]:
@@ -94,6 +121,13 @@ def events(call: Call) -> dict[str, Any]:
     before = call.number("before", 0, 10**15) or None
     found = recorded.events(call.path["app"], event=call.query.get("event"), limit=count, before_ms=before)
     return {"events": found, "next_before": found[-1]["at"] if len(found) == count and found else None}
+
+
+def _span(call: Call) -> tuple[int, int, int]:
+    """Return since, until (ms) and the most points."""
+    now_ms = time.time_ns() // 1_000_000
+    since = call.number("since", now_ms - _HOUR_MS, now_ms + _HOUR_MS)
+    return since, call.number("until", now_ms, now_ms + _HOUR_MS), call.number("points", 300, 2_000)
 
 
 def _found(found: dict[str, Any] | None, call: Call) -> dict[str, Any]:

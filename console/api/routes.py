@@ -19,6 +19,9 @@ _ENTRIES = (
     ("session_from", "sessions that end at this ms or later"),
     ("session_to", "sessions that start at this ms or earlier"),
     ("as_of", "the version valid at this ms"),
+    ("valid_from", "a key's versions that were valid at this ms or later"),
+    ("valid_to", "a key's versions that were valid at this ms or earlier"),
+    ("where", "only entries for which this expression holds (docs/contracts.md)"),
     ("reverse", "true: from the end"),
     ("limit", "1 to 1000, default 100"),
     ("cursor", "the last page's cursor"),
@@ -40,6 +43,17 @@ _DIFFERENCES = (
     ("what", "missing (in the store), extra (only in the store) or different"),
     ("partition", "one partition only"),
     ("key", "a part of the key as it is shown"),
+)
+_LARGEST = (("limit", "1 to 100, default 20"), ("partition", "one partition only"), ("key_format", "show keys so"))
+_SIZES = (("since", "ms"), ("until", "ms"), ("points", "at most so many times, default 300"))
+_AUDIT = (
+    ("q", "a part of any text"),
+    ("user", "of one user only"),
+    ("action", "one action only"),
+    ("application", "of one application only"),
+    ("store", "of one store only"),
+    ("limit", "1 to 1000, default 100"),
+    ("before", "the last answer's next_before"),
 )
 _LAG = (
     ("kind", "input or store: adds the history"),
@@ -63,6 +77,22 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", _APP + "/stores", "read-status", reads.stores, "The stores of an application", answer="Stores"),
     Route("GET", _STORE, "read-status", reads.store, "One store with its partitions"),
     Route("GET", _STORE + "/entries", "browse", reads.store_entries, "One page of entries", _ENTRIES, "Entries"),
+    Route(
+        "GET",
+        _STORE + "/largest",
+        "browse",
+        reads.store_largest,
+        "The largest entries, as far as a bounded look goes",
+        _LARGEST,
+    ),
+    Route(
+        "GET",
+        _STORE + "/sizes",
+        "read-status",
+        reads.store_sizes,
+        "How large a store was, from recorded samples",
+        _SIZES,
+    ),
     Route("GET", _STORE + "/count", "browse", reads.store_count, "About how many keys a store has"),
     Route(
         "GET",
@@ -129,6 +159,15 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("GET", "/api/v1/jobs/{job}/file", "export", jobs.file, "The file of an export"),
     Route("POST", "/api/v1/jobs/{job}/cancel", "cancel-job", jobs.cancel, "Ask a job to end", answer="Job"),
+    Route(
+        "GET",
+        "/api/v1/audit",
+        "read-audit",
+        reads.audit,
+        "Who did what, from where, with which result, newest first",
+        _AUDIT,
+    ),
+    Route("GET", "/api/v1/self-check", "read-status", reads.checked, "What the console depends on, looked at in order"),
     Route("GET", "/api/v1/openapi.json", "read-status", lambda _call: openapi.document(ROUTES), "This document"),
     Route("GET", "/metrics", "read-metrics", metrics.metrics, "Metrics for Prometheus"),
 )

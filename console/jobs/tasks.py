@@ -13,7 +13,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from console import limits
-from console.jobs import export, lease, snapshot, states, work
+from console.jobs import export, lease, presence, snapshot, states, work
 from console.jobs.kinds import KINDS
 from console.lag import history
 from console.models import Event, Job
@@ -68,6 +68,7 @@ def send_clear(job: Job) -> None:
 @shared_task(name="console.jobs.reap", ignore_result=True)  # type: ignore[untyped-decorator]
 def reap() -> None:
     """Send again what was lost on the way, and end what cannot be done: every row ends."""
+    presence.beat()
     now = timezone.now()
     for job in Job.objects.filter(state__in=("running", "cancelling"), lease_until__lt=now):
         if job.attempts >= limits.ATTEMPTS_MAX:

@@ -41,6 +41,17 @@ def entries(
     return ways
 
 
+def read(request: HttpRequest, path: str, params: dict[str, str], command: str = "") -> list[dict[str, str]]:
+    """Return the ways to repeat a read of the API, and the command that shows the same, if there is one."""
+    url = f"{request.scheme}://{request.get_host()}{path}"
+    whole = f"{url}?{urlencode(params)}" if params else url
+    ways = [{"name": "curl", "text": f'curl -H "Authorization: Bearer $STATEHOUSE_TOKEN" {shlex.quote(whole)}'}]
+    if command:
+        ways.append({"name": "CLI", "text": f"uv run manage.py {command}"})
+    ways.append({"name": "Python", "text": _asked(url, params) + "print(answer.raise_for_status().json())\n"})
+    return ways
+
+
 def history(request: HttpRequest, app: str, store: str, params: dict[str, str]) -> list[dict[str, str]]:
     """Return name and text of each way to read a key's history again."""
     url = f"{request.scheme}://{request.get_host()}/api/v1/applications/{quote(app)}/stores/{quote(store)}/history"

@@ -126,6 +126,7 @@ def fresh_board(redis_client, monkeypatch):
         "console.browse.history",
         "console.api.metrics",
         "console.live.rendered",
+        "console.browse.watched",
     ):
         monkeypatch.setattr(f"{module}.reader", reader)
     return reader

@@ -1,0 +1,1 @@
+"""The self-check: what the console depends on, looked at in order, with what to do about what is wrong."""

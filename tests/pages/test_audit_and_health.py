@@ -16,14 +16,14 @@ def test_the_audit_is_searched_and_paged(signed_in: Any, site: Site) -> None:
     signed_in.wait_for_url("**before=**")
     assert signed_in.locator("table.audit tbody tr").count() == 7
     signed_in.goto(f"{site.url}/audit/")
-    signed_in.fill("[name=q]", "checksum")
+    signed_in.fill("#a-q", "checksum")
     signed_in.click("main button:has-text('Search')")
     signed_in.wait_for_url("**q=checksum**")
     row = signed_in.inner_text("table.audit tbody tr")
     for part in ("10.0.0.7", "page", "rebuild", "delay-by-hour", "<i>checksum</i>", "accepted"):
         assert part in row
-    signed_in.fill("[name=q]", "")
-    signed_in.select_option("[name=action]", "compact")
+    signed_in.fill("#a-q", "")
+    signed_in.select_option("#a-action", "compact")
     signed_in.click("main button:has-text('Search')")
     signed_in.wait_for_url("**action=compact**")
     assert "refused: forbidden" in signed_in.inner_text("table.audit tbody tr")

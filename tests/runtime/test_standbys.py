@@ -4,7 +4,6 @@ import time
 
 import pytest
 
-from engine.runtime.placement import standby_instances
 from tests.runtime import programs
 from tests.runtime.harness import EngineProcess, config, create, eventually, fold, int64, produce, read, running
 
@@ -138,17 +137,6 @@ def test_healthy_partitions_go_on_while_another_restores(kafka, application, tmp
 def _remove(directory):
     for path in sorted(directory.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
-
-
-def test_placement_moves_only_what_it_must():
-    tasks = [f"0_{n}" for n in range(300)]
-    three = {t: standby_instances(t, ["a", "b", "c"], 1)[0] for t in tasks}
-    assert {name: sum(v == name for v in three.values()) > 60 for name in "abc"} == dict.fromkeys("abc", True)
-    four = {t: standby_instances(t, ["d", "c", "b", "a"], 1)[0] for t in tasks}
-    assert {four[t] for t in tasks if four[t] != three[t]} == {"d"}
-    two = {t: standby_instances(t, ["a", "b"], 1)[0] for t in tasks}
-    assert {three[t] for t in tasks if two[t] != three[t]} == {"c"}
-    assert standby_instances("0_0", ["a"], 3) == ["a"]
 
 
 def test_a_crash_before_a_commit_leaves_the_standby_with_what_was_committed(kafka, application, tmp_path):

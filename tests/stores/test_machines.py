@@ -52,10 +52,13 @@ class StoreMachine(RuleBasedStateMachine):
         self.model = self.make_model(memory=memory)
         self.pending, self.changelog = [], []
         self.restores = 0
+        self.standby = None
 
     def teardown(self):
         if hasattr(self, "store"):
             self.store.close()
+            if self.standby is not None:
+                self.standby.close()
             shutil.rmtree(self.folder)
 
     @rule()
@@ -90,6 +93,19 @@ class StoreMachine(RuleBasedStateMachine):
         again.position = len(self.changelog)
         self.store.close()
         self.store = again
+        self.after_restore()
+
+    @rule()
+    def change_places(self):
+        """The standby takes over with its open store, and the former owner's follows from then on, as it is."""
+        self.commit()
+        if self.standby is None:
+            self.standby = open_store(self.spec, self.folder / "standby", self.context)
+        for start in range(self.standby.position or 0, len(self.changelog), 3):
+            piece = self.changelog[start : start + 3]
+            self.standby.restore(piece, start + len(piece))
+        self.store.rollback()
+        self.store, self.standby = self.standby, self.store
         self.after_restore()
 
     @rule()

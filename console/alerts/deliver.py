@@ -75,7 +75,7 @@ def attempt(delivery: AlertDelivery, now: datetime) -> bool:
 
 
 def document(delivery: AlertDelivery) -> dict[str, Any]:
-    """Return what a webhook gets (docs/contracts.md, section 10)."""
+    """Return what a webhook gets (docs/contracts.md, section 12)."""
     alert = delivery.alert
     return {
         "version": 1,

@@ -34,6 +34,16 @@ SIZE_FULL_MS = 2 * 86_400_000
 SIZE_KEEP_MS = 90 * 86_400_000
 EVENTS_KEEP_MS = 90 * 86_400_000
 
+# Who owned what: short spells lose their rows after this, and all rows go after that.
+OWNERSHIP_FULL_MS = 7 * 86_400_000
+OWNERSHIP_SPELL_MS = 60_000
+OWNERSHIP_KEEP_MS = 90 * 86_400_000
+# The observer notes that it records this often; a silence of three of these is a gap.
+OBSERVED_INTERVAL_MS = 5_000
+# A task that moves this often within this time is flapping.
+FLAPPING_MOVES = 3
+FLAPPING_MS = 10 * 60_000
+
 # --- live
 SNAPSHOT_INTERVAL_MS = 500
 ALIVE_INTERVAL_MS = 1_000

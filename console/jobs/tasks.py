@@ -17,7 +17,7 @@ from console.jobs import export, lease, presence, snapshot, states, work
 from console.jobs.kinds import KINDS
 from console.lag import history
 from console.models import Event, Job
-from console.observe import sizes
+from console.observe import ownership, sizes
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ def reap() -> None:
 def thin() -> None:
     """Make room in history: lag samples lose detail with age, old events, exported files and snapshots go."""
     now = timezone.now()
-    deleted = history.thin(now) + sizes.thin(now)
+    deleted = history.thin(now) + sizes.thin(now) + ownership.thin(now)
     for job in snapshot.over():
         send_clear(job)
     deleted += Event.objects.filter(at__lt=now - timedelta(milliseconds=limits.EVENTS_KEEP_MS)).delete()[0]

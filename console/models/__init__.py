@@ -6,7 +6,16 @@ History is what was recorded, never inferred later. Rows about engines are writt
 
 from console.models.access import ApiToken, AuditEntry
 from console.models.alerts import Alert, AlertDelivery, AlertRule
-from console.models.applications import Application, Event, Instance, LagSample, Ownership, Restore, StoreSample
+from console.models.applications import (
+    Application,
+    Event,
+    Instance,
+    LagSample,
+    Observed,
+    Ownership,
+    Restore,
+    StoreSample,
+)
 from console.models.jobs import Difference, Job, Schedule, Snapshot
 from console.models.names import NAME_LENGTH
 
@@ -23,6 +32,7 @@ __all__ = [
     "Instance",
     "Job",
     "LagSample",
+    "Observed",
     "Ownership",
     "Restore",
     "Schedule",

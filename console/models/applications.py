@@ -141,6 +141,16 @@ class Ownership(models.Model):
         return f"{self.task} on {self.instance}"
 
 
+class Observed(models.Model):
+    """A stretch of time in which the observer recorded. Between two of them nothing was, and nothing is drawn."""
+
+    since = models.DateTimeField()
+    until = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.since} to {self.until}"
+
+
 class LagSample(models.Model):
     """One measure of one partition of an input topic or of a store's changelog; thinned as it ages."""
 

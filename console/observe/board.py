@@ -38,6 +38,8 @@ class State:
     topology: status.TopologyStatus | None = None
     unreachable: dict[str, dict[str, Any]] = field(default_factory=dict)
     owners: dict[str, str] = field(default_factory=dict)
+    # task -> how often it moved lately, where that is too often
+    flapping: dict[str, int] = field(default_factory=dict)
     # (kind, name, partition) -> (status, reason, lag_per_second, eta, lag_ms, how that is known)
     lag: dict[tuple[str, str, int], LagRow] = field(default_factory=dict)
     rates: list[list[float]] = field(default_factory=list)
@@ -150,6 +152,7 @@ def _state(
     if health:
         document = json.loads(health)
         state.unreachable, state.owners = document["unreachable"], document["owners"]
+        state.flapping = document.get("flapping", {})
     if lag:
         document = json.loads(lag)
         for kind, topic, partitions in document["caught_up"]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from django.db import DatabaseError, close_old_connections, connection
 
+from console import limits
 from console.lag import history as lag_history
 from console.observe import lives, sizes
 from engine.control import status
@@ -60,6 +61,7 @@ class History:
         self._reconcile: set[str] | None = None
         self._looks: dict[str, dict[Place, list[lag_history.Look]]] = {}
         self._is_remembered = False
+        self._observed_at = float("-inf")
         self.problem: str | None = None
         self.lost_total = 0
 
@@ -118,6 +120,9 @@ class History:
                 found = lag_history.looks(time.time_ns() // 1_000_000)
                 with self._lock:
                     self._looks, self._is_remembered = found, True
+            if time.monotonic() - self._observed_at > limits.OBSERVED_INTERVAL_MS / 1000:
+                ownership.note_observed(time.time_ns() // 1_000_000)
+                self._observed_at = time.monotonic()
             if notes:
                 self._writer.write(notes.records, notes.ended, list(notes.events))
                 notes.records, notes.ended, notes.events = {}, [], deque(maxlen=_EVENTS_MAX)

@@ -11,6 +11,7 @@ import json
 import logging
 import secrets
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 import redis
@@ -39,6 +40,7 @@ logger = logging.getLogger(__name__)
 _POLL_S = 0.05
 _BACKOFF_S = 1.0
 _RATE_INTERVAL_MS = 2_000
+_FLAPPING_EVERY_MS = 10_000
 # An application of which only the topology is left goes from the lists after this long.
 _APPLICATION_KEPT_MS = 24 * 3_600_000
 
@@ -64,6 +66,7 @@ class Observer:
         self._windows: dict[str, Windows] = {}
         self._tasks_seen: dict[str, dict[str, str]] = {}
         self._documents: dict[str, dict[str, str]] = {}
+        self._moves: dict[str, dict[str, deque[int]]] = {}
         self._health_due: set[str] = set()
         self._clock_ms = clock_ms
         self._due: dict[str, int] = {}
@@ -157,9 +160,26 @@ class Observer:
 
     def _note_owner(self, record: status.TaskStatus) -> None:
         seen = self._tasks_seen.setdefault(record.application, {})
-        if seen.get(record.task) != record.instance:
+        former = seen.get(record.task)
+        if former != record.instance:
+            if former is not None:
+                self._moves.setdefault(record.application, {}).setdefault(record.task, deque(maxlen=20)).append(
+                    record.at
+                )
             seen[record.task] = record.instance
             self._health_due.add(record.application)
+
+    def _flapping(self, application: str, now_ms: int) -> dict[str, int]:
+        """Return the tasks that moved too often lately, with how often; forget moves that are no longer lately."""
+        found = {}
+        for task, moves in list(self._moves.get(application, {}).items()):
+            while moves and now_ms - moves[0] > limits.FLAPPING_MS:
+                moves.popleft()
+            if not moves:
+                del self._moves[application][task]
+            elif len(moves) >= limits.FLAPPING_MOVES:
+                found[task] = len(moves)
+        return found
 
     def _check_silence(self, now_ms: int) -> None:
         self._health_due |= self.lateness.check(now_ms)
@@ -168,6 +188,8 @@ class Observer:
                 self._ended(record, ending, now_ms)
             self.lateness.forget(application, instance)
             self._health_due.add(application)
+        if self._every("flapping", _FLAPPING_EVERY_MS, now_ms):
+            self._health_due |= set(self._moves)
         for application in self._health_due:
             unreachable = self.lateness.unreachable(application)
             document = {
@@ -175,6 +197,7 @@ class Observer:
                     name: {"since": since, "reason": reason} for name, (since, reason) in unreachable.items()
                 },
                 "owners": self._tasks_seen.get(application, {}),
+                "flapping": self._flapping(application, now_ms),
             }
             self._documents.setdefault(application, {})[keys.health(application)] = json.dumps(document)
         self._health_due.clear()

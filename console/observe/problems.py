@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from console import limits
 from console.lag import verdicts
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ Problem = dict[str, Any]
 
 def of_application(state: State) -> list[Problem]:
     """Return every problem of the application."""
-    found = [*_instances(state), *_lag(state), *_topology(state)]
+    found = [*_instances(state), *_lag(state), *_topology(state), *_flapping(state)]
     return sorted(found, key=lambda problem: -verdicts.SEVERITY[problem["status"]])
 
 
@@ -138,6 +139,15 @@ def _topology(state: State) -> list[Problem]:
     if len(hashes) < 2:  # noqa: PLR2004 - two opinions are a disagreement
         return []
     return [_problem(state, "WARN", f"{state.id}: its instances run {len(hashes)} different topologies", "application")]
+
+
+def _flapping(state: State) -> list[Problem]:
+    if not state.flapping:
+        return []
+    often = max(state.flapping.values())
+    tasks = ", ".join(list(state.flapping)[:3]) + (" and others" if len(state.flapping) > 3 else "")  # noqa: PLR2004 - a line has room for three
+    words = f"{state.id}: flapping, up to {often} moves in {limits.FLAPPING_MS // 60_000} minutes: {tasks}"
+    return [_problem(state, "WARN", words, "ownership")]
 
 
 def _problem(

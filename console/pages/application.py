@@ -68,7 +68,8 @@ def matrix(
 def _square(pair: dict[str, Any], name: str, palette: dict[str, int]) -> dict[str, Any]:
     """Return how one task looks at one instance: the strip's idiom, with the word beside it."""
     state, role = pair["state"], pair["role"]
-    word = role if state == "running" else state
+    # A standby that has not caught up once cannot take over at no cost: it is warming.
+    word = role if state == "running" else "warming" if (role, state) == ("standby", "restoring") else state
     look = {"unreachable": "unreachable", "moving": "moving", "suspended": "moving", "stalled": "stalled"}.get(
         state, "standby" if role == "standby" else ""
     )

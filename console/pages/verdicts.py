@@ -47,6 +47,8 @@ def _target(problem: dict[str, Any]) -> dict[str, str]:
     app, store, page = problem.get("application"), problem.get("store"), problem.get("page")
     if page == "lag" and app:
         return {"href": links.to("lag-of", app), "link": "to its lag"}
+    if page == "ownership" and app:
+        return {"href": links.to("ownership", app), "link": "to who owned what"}
     if page == "restores":
         return {"href": links.to("restores"), "link": "to restores"}
     if page == "store" and app and store:

@@ -56,6 +56,7 @@ PAGES = {
     "browse-where-bad": f"{STORE}?where=value+%3E+many",
     "jobs": "/jobs/",
     "job": f"/jobs/{RUNNING}/",
+    "ownership": "/applications/flights/ownership/",
     "alerts": "/alerts/",
     "alert-new": "/alerts/new/",
     "alert-rule": "/alerts/1/",

@@ -436,6 +436,33 @@ def install(shared: dict[str, Any]) -> None:
     sample_jobs.install(module)
 
 
+def write_ownership() -> None:
+    """Put a day of ownership into the site's database: a move half an hour ago, and an hour in which nobody observed."""
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    from console.models import Application, Instance, Observed, Ownership
+
+    moment = timezone.now()
+    Application.objects.create(id="flights")
+    minutes = lambda count: moment - timedelta(minutes=count)  # noqa: E731
+    Observed.objects.create(since=minutes(1_000), until=minutes(45))
+    Observed.objects.create(since=minutes(40), until=moment + timedelta(days=1))
+    Instance.objects.create(application_id="flights", name="engine-1", incarnation=0, started_at=minutes(900), last_seen=minutes(31), ended_at=minutes(31), ending="expired")  # fmt: skip
+    for number in range(8):
+        task, owner = f"{number // 4}_{number % 4}", ENGINES[number % 2]
+        common = {"application_id": "flights", "task": task, "incarnation": 1, "role": "active"}
+        if number in {5, 7}:
+            Ownership.objects.create(
+                **common, instance="engine-1", since=minutes(900), until=minutes(31), reason="the instance fell silent"
+            )
+            Ownership.objects.create(**common, instance=owner, since=minutes(30))
+        else:
+            Ownership.objects.create(**common, instance=owner, since=minutes(900))
+        Ownership.objects.create(**common | {"role": "standby"}, instance=ENGINES[1 - number % 2], since=minutes(600))
+
+
 def write_alerts() -> None:
     """Put rules, an open alert, an ended one and its messages into the site's database."""
     from datetime import timedelta

@@ -56,6 +56,7 @@ def prepare(port: int) -> Any:
     for name, role in ((USER, "operator"), ("vic", "viewer")):
         ensure_account(name, role, PASSWORD)
     samples.write_alerts()
+    samples.write_ownership()
     from django.core.asgi import get_asgi_application
 
     return get_asgi_application()

@@ -18,7 +18,7 @@ from django.db import DatabaseError, close_old_connections, connection
 
 from console import limits
 from console.lag import history as lag_history
-from console.observe import lives, sizes
+from console.observe import lives, ownership, sizes
 from engine.control import status
 
 if TYPE_CHECKING:

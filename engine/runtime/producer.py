@@ -23,6 +23,7 @@ from confluent_kafka import Producer as Client
 from engine import broker_errors, client_settings
 from engine.config import EngineConfig
 from engine.errors import BrokerUnavailable, Fatal, RebuildTask, StatehouseError, TaskMigrated
+from engine.runtime.bounded_call import BoundedCalls
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ ROOM_SECONDS = 0.05
 METADATA_SECONDS = 10.0
 # A transaction that cannot be aborted so fast ends by its own timeout.
 CLOSE_SECONDS = 3.0
+# So much longer than it was told a call may take before it counts as lost.
+UNHEEDED_SECONDS = 1.0
 
 Result = TypeVar("Result")
 
@@ -55,6 +58,7 @@ class Producer:
         self._settings = _settings(config, client, transactional_id)
         self.transactional = config.exactly_once
         self.in_transaction = False
+        self._calls = BoundedCalls()
         self._failed: list[str] = []
         self._fatal: KafkaError | None = None
         self._unknown = False  # whether the transaction's end is not known, or the client never began
@@ -252,9 +256,12 @@ class Producer:
     def send_offsets(self, offsets: list[TopicPartition], group: Any) -> None:
         """Step 2 of a commit: input offsets into the transaction, under the group's generation."""
         self.begin()
+        client, what = self._client, "offsets could not join the transaction"
         self._in_transaction(
-            lambda seconds: self._client.send_offsets_to_transaction(offsets, group, seconds),
-            "offsets could not join the transaction",
+            lambda seconds: self._calls.call(
+                lambda: client.send_offsets_to_transaction(offsets, group, seconds), seconds + UNHEEDED_SECONDS, what
+            ),
+            what,
         )
 
     def commit(self) -> None:
@@ -300,6 +307,7 @@ class Producer:
             with contextlib.suppress(KafkaException):  # it ends by its timeout then
                 self._client.abort_transaction(CLOSE_SECONDS)
         self._serve(CLOSE_SECONDS, self._client.flush)
+        self._calls.close()
 
     def partitions_of(self, topic: str) -> int:
         """How many partitions a topic has; asked for once."""

@@ -15,7 +15,7 @@ from console.access.audit import address_of
 from console.access.policy import requires
 from console.jobs import commands, download
 from console.observe import snapshot
-from console.pages import shell
+from console.pages import copy_as, shell
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -49,6 +49,10 @@ def job(request: HttpRequest, job: UUID) -> HttpResponse:
         "parts": parts(seen),
         "may_export": policy.allowed(request.user, "export", seen["application"], seen["store"]),
         "export_role": policy.ACTIONS["export"],
+        "copies": copy_as.call(request, "GET", f"/api/v1/jobs/{job}", command=["jobs", "show", str(job)]),
+        "cancel_copies": copy_as.call(
+            request, "POST", f"/api/v1/jobs/{job}/cancel", command=["jobs", "cancel", str(job)]
+        ),
         "may_cancel": policy.allowed(request.user, "cancel-job", seen["application"], seen["store"]),
     }
     return shell.page(

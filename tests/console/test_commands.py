@@ -2,6 +2,8 @@
 
 import io
 import json
+import uuid
+from json import dumps
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -12,19 +14,33 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def run(with_token, monkeypatch, tmp_path):
-    """Run a command; its HTTP requests are answered by Django itself, with a viewer's token."""
+def run(run_as):
+    """Run a command with a viewer's token."""
+    return run_as("viewer")
+
+
+@pytest.fixture
+def run_as(with_token, monkeypatch, tmp_path):
+    """Run a command; its HTTP requests are answered by Django itself."""
+
+    def make(role):
+        return _runner(with_token(role), f"token-of-the-{role}-for-tests", monkeypatch, tmp_path)
+
+    return make
+
+
+def _runner(client, token, monkeypatch, tmp_path):
     import httpx
 
-    client = with_token("viewer")
-
-    def request(method, url, *, headers, params=None, **_):
+    def request(method, url, *, headers, params=None, json=None, **_):
         path = url.removeprefix("http://console.test")
-        answer = client.generic(method, path, headers=headers, query_params=params or {})
+        body = b"" if json is None else dumps(json).encode()
+        answer = client.generic(
+            method, path, body, content_type="application/json", headers=headers, query_params=params or {}
+        )
         return httpx.Response(answer.status_code, content=answer.content)
 
     monkeypatch.setattr("console.management.rest.httpx.request", request)
-    token = "token-of-the-viewer-for-tests"  # noqa: S105 - a test's own
     (tmp_path / "up.json").write_text(json.dumps({"url": "http://console.test/", "token": token}))
 
     def call(*words):
@@ -86,3 +102,41 @@ def test_a_console_that_is_away_is_told_without_the_token(tmp_path):
         call_command("lag", "--data-dir", str(tmp_path))
     assert raised.value.returncode == 2
     assert "canary" not in str(raised.value)
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_job_is_previewed_started_shown_and_cancelled(run_as, monkeypatch):
+    monkeypatch.setattr("console.jobs.tasks.run.apply_async", lambda **_: None)
+    monkeypatch.setattr("console.jobs.states.pinger.send", lambda *_: None)
+    run = run_as("operator")
+    assert run("jobs", "list") == "No job yet.\n"
+
+    shown = run("jobs", "start", "compact", "shop", "counts", "--partition", "0", "--dry-run")
+    assert "the content stays what it is" in shown
+    assert json.loads(run("jobs", "list", "--json"))["jobs"] == []
+    with pytest.raises(CommandError, match="give --yes"):
+        run("jobs", "start", "compact", "shop", "counts", "--partition", "0")
+    made = json.loads(run("jobs", "start", "compact", "shop", "counts", "--yes", "--why", "a test", "--json"))
+    assert (made["state"], made["partitions"], made["why"]) == ("queued", [0, 1], "a test")
+    assert "compact #1 of shop/counts: queued" in run("jobs", "show", "#1")
+    assert "a test" in run("jobs", "list", "shop")
+    assert "cancelled" in run("jobs", "cancel", made["id"])
+    with pytest.raises(CommandError, match="already ended"):
+        run("jobs", "cancel", "1")
+    with pytest.raises(CommandError, match="the job has cancelled"):
+        run("jobs", "show", "1", "--wait")
+    with pytest.raises(CommandError, match="not-found"):
+        run("jobs", "show", str(uuid.uuid4()))
+    with pytest.raises(CommandError, match="no job #99"):
+        run("jobs", "show", "99")
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_job_that_may_not_be_or_makes_no_sense_is_refused_in_words(run_as):
+    with pytest.raises(CommandError, match="forbidden"):
+        run_as("viewer")("jobs", "start", "compact", "shop", "counts", "--yes")
+    run = run_as("operator")
+    with pytest.raises(CommandError, match="as_of_offset"):
+        run("jobs", "start", "snapshot", "shop", "counts", "--partition", "0", "--yes")
+    with pytest.raises(CommandError, match="name=value"):
+        run("jobs", "start", "export", "shop", "counts", "--argument", "csv", "--yes")

@@ -181,6 +181,7 @@ CELERY_BEAT_SCHEDULE = {
     "close-expired-jobs": {"task": "console.jobs.reap", "schedule": 10.0, "options": {"expires": 10}},
     "look-at-alerts": {"task": "console.alerts.look", "schedule": 5.0, "options": {"expires": 5}},
     "thin-alerts": {"task": "console.alerts.thin", "schedule": 3600.0, "options": {"expires": 3600}},
+    "run-schedules": {"task": "console.jobs.schedules", "schedule": 15.0, "options": {"expires": 15}},
     "thin-history": {"task": "console.jobs.thin", "schedule": 300.0, "options": {"expires": 300}},
 }
 

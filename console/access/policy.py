@@ -36,6 +36,7 @@ ACTIONS: dict[str, str] = {
     "snapshot": "operator",
     "compact": "operator",
     "rebuild": "operator",
+    "schedule": "operator",
     "cancel-job": "operator",
     "read-audit": "operator",
     "read-metrics": "viewer",

@@ -107,6 +107,19 @@ SCHEMAS: dict[str, Any] = {
         },
         id={"type": "string", "format": "uuid", "description": "yours: sending it twice makes one job"},
     ),
+    "NewSchedule": _object(
+        "kind application store cron",
+        kind={"enum": ["compact", "verify", "rebuild", "export"]},
+        application=_TEXT,
+        store=_TEXT,
+        partitions={"type": "array", "items": {"type": "integer", "minimum": 0}, "description": "empty: all by then"},
+        cron={
+            "type": "string",
+            "description": "minute hour day month weekday, in UTC; or @hourly @daily @weekly @monthly",
+        },
+        why=_TEXT,
+        arguments=_ANY_OBJECT,
+    ),
     "Job": _object(
         "job",
         job=_object(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from console.access.policy import BY_ARGUMENT
-from console.api import jobs, metrics, openapi, reads, snapshots
+from console.api import jobs, metrics, openapi, reads, schedules, snapshots
 from console.api.dispatch import Route
 
 _APP = "/api/v1/applications/{app}"
@@ -168,6 +168,18 @@ ROUTES: tuple[Route, ...] = (
         _AUDIT,
     ),
     Route("GET", "/api/v1/self-check", "read-status", reads.checked, "What the console depends on, looked at in order"),
+    Route(
+        "GET",
+        "/api/v1/schedules",
+        "read-jobs",
+        schedules.listing,
+        "Jobs that come again",
+        (("application", "of one application only"),),
+    ),
+    Route("POST", "/api/v1/schedules", "schedule", schedules.create, "Make one", body="NewSchedule", status=201),
+    Route("POST", "/api/v1/schedules/{schedule}/pause", "schedule", schedules.pause, "Let one rest"),
+    Route("POST", "/api/v1/schedules/{schedule}/resume", "schedule", schedules.resume, "Let one run again"),
+    Route("DELETE", "/api/v1/schedules/{schedule}", "schedule", schedules.delete, "Delete one; its jobs stay"),
     Route("GET", "/api/v1/openapi.json", "read-status", lambda _call: openapi.document(ROUTES), "This document"),
     Route("GET", "/metrics", "read-metrics", metrics.metrics, "Metrics for Prometheus"),
 )

@@ -41,8 +41,8 @@ def preview(
     kind: str, application: str, store: str, partitions: list[int], arguments: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """Return the dry run. Raises ``Refused``."""
-    _check(kind, application, store, partitions)
-    _check_arguments(kind, arguments or {})
+    check(kind, application, store, partitions)
+    check_arguments(kind, arguments or {})
     try:
         return dry_run.preview(kind, application, store, partitions, arguments or {})
     except dry_run.Unknown as error:
@@ -89,8 +89,8 @@ def create(
             result="denied",
         )
         raise
-    _check(kind, application, store, partitions)
-    _check_arguments(kind, arguments or {})
+    check(kind, application, store, partitions)
+    check_arguments(kind, arguments or {})
     wanted = _uuid(job_id) if job_id else uuid.uuid4()
     known = Job.objects.filter(pk=wanted).first()
     if known is not None:
@@ -192,7 +192,8 @@ def _send(job: Job) -> None:
     tasks.send(job)
 
 
-def _check(kind: str, application: str, store: str, partitions: list[int]) -> None:
+def check(kind: str, application: str, store: str, partitions: list[int]) -> None:
+    """Raise ``Refused`` for names and partitions that no job can have."""
     if kind not in KINDS:
         raise Refused("bad-request", f"{kind!r} is not a kind of job. Use one of {', '.join(KINDS)}.")
     if KINDS[kind].run is None:
@@ -210,7 +211,8 @@ def _check(kind: str, application: str, store: str, partitions: list[int]) -> No
         raise Refused("bad-request", "Partitions are whole numbers from 0 on.")
 
 
-def _check_arguments(kind: str, arguments: dict[str, Any]) -> None:
+def check_arguments(kind: str, arguments: dict[str, Any]) -> None:
+    """Raise ``Refused`` for arguments that the kind does not take."""
     refuse = KINDS[kind].refuse
     if refuse is not None and (problem := refuse(arguments)):
         raise Refused("bad-request", problem)

@@ -87,6 +87,14 @@ def reap() -> None:
             Job.objects.filter(pk=job.pk, state="queued").update(sent_at=now)
 
 
+@shared_task(name="console.jobs.schedules", ignore_result=True)  # type: ignore[untyped-decorator]
+def run_schedules() -> None:
+    """Make the jobs that are due."""
+    from console.jobs import schedules  # noqa: PLC0415 - schedules make jobs, which are sent from here
+
+    schedules.run_due()
+
+
 @shared_task(name="console.jobs.thin", ignore_result=True)  # type: ignore[untyped-decorator]
 def thin() -> None:
     """Make room in history: lag samples lose detail with age, old events, exported files and snapshots go."""

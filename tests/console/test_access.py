@@ -11,7 +11,17 @@ from console.models import ApiToken, AuditEntry
 # What each role may do, written out: the policy's table must say the same.
 EXPECTED = {
     "viewer": {"read-status", "browse", "read-jobs", "read-alerts", "own-account", "read-metrics"},
-    "operator": {"export", "verify", "snapshot", "compact", "rebuild", "cancel-job", "manage-alerts", "read-audit"},
+    "operator": {
+        "export",
+        "verify",
+        "snapshot",
+        "compact",
+        "rebuild",
+        "schedule",
+        "cancel-job",
+        "manage-alerts",
+        "read-audit",
+    },
     "admin": {"manage-users"},
 }
 

@@ -48,6 +48,8 @@ PAGES = {
     "snapshot-window": f"{WINDOWS}snapshots/{OF_WINDOWS}/?by=key&key=JFK",
     "snapshot-entry": f"{STORE}snapshots/{SNAPSHOT}/entry/?partition=0&key=B6",
     "restores": "/restores/",
+    "schedules": "/schedules/",
+    "new-schedule": f"{WINDOWS}schedule/?kind=compact&cron=30+2+*+*+mon",
     "lag": "/lag/slow-lane/",
     "lag-calm": "/lag/flights/",
     "audit": "/audit/",

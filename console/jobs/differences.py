@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from console.access import audit, policy
-from console.jobs.export import safe_text
+from console.jobs.sheets import safe_text
 from console.models import Job
 from console.observe import recorded
 

@@ -6,9 +6,6 @@ one. A delivery that died leaves a part that the next one writes anew. Files go 
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import os
 import time
 from pathlib import Path
@@ -18,7 +15,7 @@ from django.conf import settings
 
 from console import limits
 from console.browse import entries
-from console.jobs import dry_run
+from console.jobs import dry_run, sheets
 from console.jobs.work import Failed, LeaseLost, TryAgain
 from console.observe import store_shapes
 
@@ -29,13 +26,14 @@ if TYPE_CHECKING:
     from console.models import Job
     from console.observe.board import State
 
-FORMATS = {"jsonl": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
+FORMATS = {
+    "jsonl": "application/x-ndjson",
+    "csv": "text/csv; charset=utf-8",
+    "parquet": "application/vnd.apache.parquet",
+}
 # An engine that restarts, or a rebalance, is over within this time; then the attempt is.
 _AWAY_S = 60.0
 _RETRY_S = 0.5
-# A spreadsheet takes text that begins so for a formula, whoever wrote it.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_COLUMNS = ("partition", "key", "value", "timestamp", "start", "end")
 
 
 def refuse(arguments: dict[str, Any]) -> str | None:
@@ -116,22 +114,20 @@ def sweep() -> int:
 
 
 def _write(work: Work, file: BinaryIO) -> int:
-    line = _csv_line if work.job.arguments["format"] == "csv" else _json_line
-    written, total = 0, 0
-    if line is _csv_line:
-        written += file.write(_csv(list(_COLUMNS)))
-    for partition in work.job.partitions:
-        count = 0
-        for found in _pages(work, partition):
-            written += file.write(b"".join(map(line, found)))
-            count += len(found)
-            work.report(partition, phase="writing", entries=count)
-            if written > limits.EXPORT_BYTES_MAX:
-                raise Failed(
-                    f"The file passed {limits.EXPORT_BYTES_MAX:,} bytes and was given up. Export fewer partitions at once."
-                )
-        total += count
-        work.report(partition, phase="done", entries=count, now=True)
+    total = 0
+    with sheets.SHEETS[work.job.arguments["format"]](file) as sheet:
+        for partition in work.job.partitions:
+            count = 0
+            for found in _pages(work, partition):
+                sheet.add(found)
+                count += len(found)
+                work.report(partition, phase="writing", entries=count)
+                if file.tell() > limits.EXPORT_BYTES_MAX:
+                    raise Failed(
+                        f"The file passed {limits.EXPORT_BYTES_MAX:,} bytes and was given up. Export fewer partitions at once."
+                    )
+            total += count
+            work.report(partition, phase="done", entries=count, now=True)
     return total
 
 
@@ -166,41 +162,3 @@ def _page(work: Work, params: dict[str, str]) -> dict[str, Any]:
         if time.monotonic() - began > _AWAY_S:
             raise TryAgain(f"partition {params['partition']} could not be read: {why}")
         time.sleep(_RETRY_S)
-
-
-def _json_line(entry: dict[str, Any]) -> bytes:
-    kept = {name: value for name, value in entry.items() if value is not None or name in {"key", "value"}}
-    return json.dumps(kept, ensure_ascii=False).encode(errors="replace") + b"\n"
-
-
-def _csv_line(entry: dict[str, Any]) -> bytes:
-    bounds = entry.get("window") or entry.get("session") or {}
-    return _csv(
-        [
-            entry["partition"],
-            _cell(entry["key"]),
-            _cell(entry["value"]),
-            entry.get("timestamp"),
-            bounds.get("start"),
-            bounds.get("end"),
-        ]
-    )
-
-
-def safe_text(text: str) -> str:
-    """Return text that a spreadsheet takes for text."""
-    return "'" + text if text.startswith(_FORMULA) else text
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, str):
-        return safe_text(value)
-    if value is None or isinstance(value, bool | dict | list):
-        return json.dumps(value, ensure_ascii=False)
-    return value
-
-
-def _csv(cells: list[Any]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerow(cells)
-    return text.getvalue().encode(errors="replace")

@@ -19,6 +19,7 @@ from console.pages import (
     restores,
     schedules,
     session,
+    size,
     snapshots,
     store,
 )
@@ -53,6 +54,8 @@ urlpatterns = [
     path("applications/<str:app>/stores/<str:store>/", browse.browse, name="store"),
     path("applications/<str:app>/stores/<str:store>/entry/", browse.entry, name="entry"),
     path("applications/<str:app>/stores/<str:store>/history/", browse.versions, name="entry-history"),
+    path(_STORE + "size/", size.size, name="store-size"),
+    path(_STORE + "size/history/", size.growth, name="store-growth"),
     path("applications/<str:app>/stores/<str:store>/partitions/", store.partitions, name="store-partitions"),
     path("applications/<str:app>/stores/<str:store>/compare/", store.compare, name="store-compare"),
     path("applications/<str:app>/stores/<str:store>/settings/", store.settings, name="store-settings"),

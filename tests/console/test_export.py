@@ -213,3 +213,16 @@ def test_through_the_api(operator, with_token):
     assert client.get("/api/v1/jobs/none/file").status_code == 404
     Job.objects.filter(pk=job.pk).update(kind="compact")
     assert client.get(f"/api/v1/jobs/{job.pk}/file").status_code == 404
+
+
+def test_parquet_has_a_type_a_column_and_every_entry_once(operator):
+    import pyarrow.parquet as pq
+
+    job = exported(operator, form="parquet")
+
+    table = pq.read_table(export.path_of(job))
+    assert table.schema.names == ["partition", "key", "value", "timestamp", "start", "end"]
+    assert str(table.schema.field("timestamp").type) == "timestamp[ms, tz=UTC]"
+    rows = [(row["partition"], row["key"], row["value"]) for row in table.to_pylist()]
+    assert rows == [(0, "UA", "1"), (0, "=1+1", '{"a": "é"}'), (0, "-x", "null"), (1, "B6", "-2")]
+    assert job.result["entries"] == 4

@@ -52,6 +52,7 @@ PAGES = {
     "new-schedule": f"{WINDOWS}schedule/?kind=compact&cron=30+2+*+*+mon",
     "lag": "/lag/slow-lane/",
     "lag-calm": "/lag/flights/",
+    "size": f"{WINDOWS}size/?largest=1",
     "audit": "/audit/",
     "health": "/health/?run=1",
     "browse-where": f"{STORE}?where=value+%3E+20000+and+key+%21%3D+%22UA%22",

@@ -235,7 +235,11 @@ def instance(name: str, **more: Any) -> dict[str, Any]:
         "counters": {"skipped_total": 3, "dead_lettered_total": 0, "dropped_total": 12, "query_total": 812},
         "memory": {"rss_bytes": 212_000_000, "block_cache_bytes": 41_000_000, "block_cache_limit_bytes": 64_000_000, "memtable_bytes": 9_000_000, "memtable_limit_bytes": 32_000_000,
                    "uncommitted_bytes": 120_000, "in_memory_bytes": 4_000_000, "in_memory_limit_bytes": None},
-        "disk": {"state_dir_bytes": 5_300_000, "free_bytes": 81_000_000_000}, "pressure": [], "last_error": None, "record_ms": 0.8,
+        "disk": {"state_dir_bytes": 5_300_000, "free_bytes": 81_000_000_000}, "pressure": [], "budgets": [
+            {"name": "block-cache", "used": 41_000_000, "limit": 64_000_000, "advice": None},
+            {"name": "in-memory", "used": 4_000_000, "limit": None, "advice": None},
+            {"name": "disk", "used": 930_000_000, "limit": 1_000_000_000, "advice": "Use more instances, a shorter retention, or a larger disk." if name[-1] == "2" else None}],
+        "last_error": None, "record_ms": 0.8,
     } | more  # fmt: skip
 
 

@@ -78,6 +78,17 @@ def stand_in_for_the_parts() -> None:
     self_check.walk = lambda *_: found  # type: ignore[assignment]
     for number in range(105):
         audit.write(None, "browse-like", via="test", parameters={"number": number}, result="accepted")
+    from console.models import Application
+    from console.observe import sizes
+
+    Application.objects.get_or_create(id="flights")
+    now = int(time.time() * 1000)
+    sizes.store(
+        [
+            sizes.Row("flights", "delay-by-hour", now - 600_000 * n, 26_000 - 90 * n, 4_200_000 - 9_000 * n)
+            for n in range(140)
+        ]
+    )
     place = {"application": "flights", "store": "delay-by-hour"}
     audit.write(
         None,

@@ -250,6 +250,7 @@ class Engine:
         config = self.config
         self.metadata = Metadata()
         self.tasks.keeps_standbys = config.num_standby_replicas > 0
+        self.restorer.standbys.note = self._note_error
         peers = ReportedPeers(self.metadata, self.blueprint, self.identity.instance_id)
         self.placement = Placement(
             self.blueprint,

@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine.changelog.restore import Reader, Restoring
@@ -101,6 +102,8 @@ class Standbys:
         self._by_task: dict[str, Standby] = {}
         self._closing: deque[Standby] = deque()
         self._paused = False
+        # What is told in words to whoever runs the instance.
+        self.note: Callable[[str], None] = log.warning
         self.published: tuple[Standby, ...] = ()
 
     def hold(self, standby: Standby) -> None:
@@ -160,7 +163,7 @@ class Standbys:
         with self._lock:
             found = [s for s in self._by_task.values() if any(r.place == place for r in s.restores)]
         for standby in found:
-            log.warning("the standby of task %s is opened again: %s", standby.task, error)
+            self.note(f"the standby of task {standby.task} is opened again: {error}")
             self._stop_reading(standby)
             standby.close(clean=False)
             self._put_off(standby, error)
@@ -196,7 +199,7 @@ class Standbys:
             self._put_off(standby, error)
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, it is reported, and the instance goes on
-            log.warning("the standby of task %s cannot be opened: %s", standby.task, error)
+            self.note(f"the standby of task {standby.task} cannot be opened: {error}")
             standby.close(clean=False)
             self._put_off(standby, error)
             return

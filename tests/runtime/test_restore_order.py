@@ -66,3 +66,16 @@ def test_what_is_nearly_there_comes_before_all_and_the_others_stand_still(restor
         restoring.position = restoring.end
     restorer._admit()
     assert not restorer._reader.still
+
+
+def test_a_throttle_waits_for_what_was_read_and_reads_in_pieces(restorer, monkeypatch):
+    waits = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    restorer._bytes_per_second_max = 10_000
+    restorer._reader.polled = 100
+    restorer._throttle(20_000, 0.5)
+    assert waits == [1.5]
+    # 200 bytes a record, a quarter of a second at a time.
+    assert restorer._records_max == 12
+    restorer._throttle(0, 0.5)
+    assert waits == [1.5]

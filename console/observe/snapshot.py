@@ -12,7 +12,7 @@ import msgspec
 
 from console.lag import history, verdicts
 from console.models import Application
-from console.observe import problems, recorded, store_shapes, tables
+from console.observe import flow, problems, recorded, store_shapes, tables
 from console.observe.board import State, reader
 from console.observe.store_shapes import rows, table
 
@@ -86,6 +86,7 @@ def application(app: str) -> Snapshot | None:
         ),
         stores=[store_shapes.summary(state, store) for store in store_shapes.store_names(state)],
         topology={"hash": state.topology.hash, "description": state.topology.description} if state.topology else None,
+        flow=flow.of(state),
         topology_hashes=sorted({record.topology_hash for record in state.instances.values()}),
         rebalances=recorded.events(app, event="rebalance"),
         events=recorded.events(app),

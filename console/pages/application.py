@@ -37,7 +37,7 @@ def application(request: HttpRequest, app: str) -> HttpResponse:
         "tasks_shown_max": TASKS_SHOWN_MAX,
         "stores": [overview.store_row(app, store, palette) for store in seen["stores"]],
         "history": [value for _at, value in seen["rates"].get("history") or []],
-        "drawing": drawing.layout(topology["description"], app) if topology else None,
+        "drawing": drawing.layout(topology["description"], app, seen["flow"]) if topology else None,
     }
     return shell.page(
         request, "pages/application.html", seen, context, section="application", topic=f"app:{app}", app=app

@@ -19,9 +19,13 @@ BEND_HEIGHT = 8
 MARGIN = 12
 LABEL_MAX = 24
 NODES_MAX = 400
+LAG_HEIGHT = 18
+# What is read from has lag: its own line in the box.
+READ = frozenset({"source", "repartition"})
+_NO_FLOW: dict[str, Any] = {"nodes": {}, "parts": {}, "topics": {}}
 
 
-def layout(description: dict[str, Any], app: str) -> dict[str, Any] | None:
+def layout(description: dict[str, Any], app: str, flow: dict[str, Any] | None = None) -> dict[str, Any] | None:
     """Return boxes, lines and the size of the drawing in pixels; None when there is too much to draw, or it is not a topology."""
     try:
         nodes, edges = _graph(description)
@@ -33,7 +37,7 @@ def layout(description: dict[str, Any], app: str) -> dict[str, Any] | None:
     heights = {key: _height(node) for key, node in nodes.items()}
     ways = [_way(start, end, layers, heights) for start, end in edges]
     places = _places([step for way in ways for step in pairwise(way)], layers, heights)
-    boxes = [_box(key, nodes[key], places[key], app) for key in nodes]
+    boxes = [_box(key, nodes[key], places[key], app, flow or _NO_FLOW) for key in nodes]
     lines = [_line([places[key] for key in way]) for way in ways]
     right = max((box["x"] for box in boxes), default=0) + WIDTH + MARGIN
     bottom = max((box["y"] + box["height"] for box in boxes), default=0) + MARGIN
@@ -123,10 +127,10 @@ def _places(
 
 
 def _height(node: dict[str, Any]) -> int:
-    return HEIGHT + STORE_HEIGHT * len(node["stores"])
+    return HEIGHT + STORE_HEIGHT * len(node["stores"]) + (LAG_HEIGHT if node["type"] in READ else 0)
 
 
-def _box(key: str, node: dict[str, Any], place: tuple[float, float], app: str) -> dict[str, Any]:
+def _box(key: str, node: dict[str, Any], place: tuple[float, float], app: str, flow: dict[str, Any]) -> dict[str, Any]:
     x, y = place
     label = node["label"] or node["name"]
     stores = [
@@ -142,7 +146,22 @@ def _box(key: str, node: dict[str, Any], place: tuple[float, float], app: str) -
     return {
         "key": key, "x": round(x), "y": round(y), "height": _height(node), "type": node["type"], "label": _short(label, LABEL_MAX), "title": f"{node['name']} ({node['type']}), sub-topology {node['sub']}",
         "text_x": round(x) + 12, "type_y": round(y) + 17, "label_y": round(y) + 34, "stores": stores, "sub": node["sub"],
+        "rate_x": round(x) + WIDTH - 12, "lag_y": round(y) + _height(node) - 8, "node": node["name"], **_flow(node, app, flow),
     }  # fmt: skip
+
+
+def _flow(node: dict[str, Any], app: str, flow: dict[str, Any]) -> dict[str, Any]:
+    """Return what flows through a node now: its rate, its part's state, and the lag of the topic that it reads."""
+    part = flow["parts"].get(node["sub"]) or {}
+    topic = node["topic"]
+    lag = flow["topics"].get(topic) or flow["topics"].get(f"{app}-{topic}-repartition")
+    return {
+        "rate": flow["nodes"].get(node["name"]),
+        "part": part,
+        "look": part.get("state") or "unknown",
+        "topic": topic,
+        "lag": lag if node["type"] in READ else None,
+    }
 
 
 def _line(points: list[tuple[float, float]]) -> str:

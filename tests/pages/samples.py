@@ -76,6 +76,17 @@ STORE_LAG_COLUMNS = [
     "verdict",
     "reason",
 ]
+FLOW: dict[str, Any] = {
+    "nodes": {"source-flights": 12_400.0, "join-planes": 12_400.0, "by-carrier": 12_400.0, "sink-carrier": 12_400.0, "count": 9_100.0, "mean": 12_100.0, "sum": 0.0},
+    "parts": {
+        0: {"busy_ratio": 0.31, "waiting": 0, "paused": 0, "state": "working"}, 1: {"busy_ratio": 0.62, "waiting": 900, "paused": 0, "state": "busy"},
+        2: {"busy_ratio": 0.9, "waiting": 20_000, "paused": 2, "state": "backpressured"}, 3: {"busy_ratio": 0.0, "waiting": 0, "paused": 0, "state": "idle"},
+    },
+    "topics": {
+        "flights": {"lag": 0, "lag_ms": 0, "lag_ms_how": "caught-up", "inherited_ms": 0}, "planes": {"lag": None, "lag_ms": None, "lag_ms_how": None, "inherited_ms": None},
+        "flights-by-hour-repartition": {"lag": 41_200, "lag_ms": 9_000, "lag_ms_how": "measured", "inherited_ms": 11_000},
+    },
+}  # fmt: skip
 TASK_COLUMNS = [
     "task",
     "sub_topology",
@@ -284,7 +295,7 @@ def application(app: str) -> dict[str, Any] | None:
     return framed(
         id=app, first_seen=now() - 90_000_000, verdict=card["verdict"], lag=card["lag"], rates=card["rates"], instances=instances,
         tasks={"columns": TASK_COLUMNS, "rows": tasks}, matrix={"columns": ["task", "instance", "role", "state"], "rows": matrix}, stores=card["stores"],
-        topology={"hash": TOPOLOGY["hash"], "description": TOPOLOGY}, topology_hashes=[TOPOLOGY["hash"]], problems=[each for each in overview()["problems"] if each["application"] == app], rebalances=[events[2]], events=events,
+        topology={"hash": TOPOLOGY["hash"], "description": TOPOLOGY}, flow=FLOW, topology_hashes=[TOPOLOGY["hash"]], problems=[each for each in overview()["problems"] if each["application"] == app], rebalances=[events[2]], events=events,
         ownership=[{"task": "1_3", "instance": names[-1], "role": "active", "since": now() - 14_000, "until": None, "reason": "assigned"}],
     )  # fmt: skip
 

@@ -460,7 +460,7 @@ def write_ownership() -> None:
     from console.models import Application, Instance, Observed, Ownership
 
     moment = timezone.now()
-    Application.objects.create(id="flights")
+    Application.objects.get_or_create(id="flights")
     minutes = lambda count: moment - timedelta(minutes=count)  # noqa: E731
     Observed.objects.create(since=minutes(1_000), until=minutes(45))
     Observed.objects.create(since=minutes(40), until=moment + timedelta(days=1))

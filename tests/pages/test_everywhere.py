@@ -1,0 +1,76 @@
+"""What every page has: the palette, keys with their help, a time zone to choose, the tour."""
+
+from typing import Any
+
+import pytest
+
+from tests.pages.conftest import Site, sign_in
+
+pytestmark = pytest.mark.browser
+WINDOWS = "/applications/flights/stores/delay-by-hour/"
+STORE = "/applications/flights/stores/departures-by-carrier/"
+
+
+def test_the_palette_leads_to_stores_pages_actions_and_keys(signed_in: Any) -> None:
+    signed_in.keyboard.press("Control+k")
+    signed_in.wait_for_selector("#palette-list li")
+    signed_in.keyboard.type("delay-by")
+    assert signed_in.inner_text("#palette-list li[aria-selected=true]").startswith("delay-by-hour")
+    signed_in.keyboard.press("Enter")
+    signed_in.wait_for_url(f"**{WINDOWS}")
+    signed_in.keyboard.press("Control+k")
+    signed_in.wait_for_selector("#palette-list li")
+    signed_in.keyboard.type("rebuild delay")
+    assert "Rebuild delay-by-hour…" in signed_in.inner_text("#palette-list li[aria-selected=true]")
+    signed_in.fill("#palette-input", "departures-by-carrier UA")
+    signed_in.keyboard.press("Enter")
+    signed_in.wait_for_url("**/departures-by-carrier/?by=key&key=UA")
+    assert signed_in.locator("#entries th").all_inner_texts() == ["UA"]
+
+
+def test_a_viewers_palette_has_no_actions(page: Any, site: Site) -> None:
+    sign_in(page, site, "vic")
+    items = page.request.get(f"{site.url}/palette/").json()["items"]
+    assert any(item["label"] == "delay-by-hour" for item in items)
+    assert not any(item["hint"].startswith("action") or item["label"] == "Audit" for item in items)
+
+
+def test_keys_lead_to_pages_and_a_question_mark_shows_them(signed_in: Any) -> None:
+    signed_in.keyboard.press("?")
+    assert "go to anything" in signed_in.inner_text("#help[open]")
+    signed_in.keyboard.press("Escape")
+    assert signed_in.locator("#help[open]").count() == 0
+    signed_in.keyboard.press("g")
+    signed_in.keyboard.press("l")
+    signed_in.wait_for_url("**/lag/**")
+
+
+def test_times_are_in_utc_or_in_the_browsers_zone_and_the_choice_is_kept(browser: Any, site: Site) -> None:
+    context = browser.new_context(timezone_id="Asia/Tokyo")
+    page = context.new_page()
+    sign_in(page, site)
+    page.goto(f"{site.url}{WINDOWS}?by=window&window_from=2013-01-01T07:00&window_to=2013-01-01T07:00")
+    assert "2013-01-01 07:00:00" in page.inner_text("#entries")
+    page.click("summary[aria-label=Account]")
+    with page.expect_navigation():
+        page.click("[data-zone-choice=local]")
+    assert "2013-01-01 16:00:00" in page.inner_text("#entries")
+    assert "Asia/Tokyo" in page.inner_text(".entries thead")
+    assert page.input_value("[name=window_from]") == "2013-01-01T16:00:00"
+    page.fill("[name=window_from]", "2013-01-01T17:00")
+    page.fill("[name=window_to]", "2013-01-01T17:00")
+    with page.expect_response(lambda answer: "window_from=2013-01-01T08%3A00" in answer.url):
+        page.click("button:has-text('Look')")
+    page.wait_for_selector("#entries:has-text('2013-01-01 17:00:00')")
+    context.close()
+
+
+def test_the_tour_is_offered_once_and_has_four_stops(signed_in: Any) -> None:
+    signed_in.click("[data-tour-start]")
+    for number in range(1, 5):
+        assert f"{number} of 4" in signed_in.inner_text("#tour")
+        assert signed_in.locator(".tour-target").count() == 1
+        signed_in.click("#tour .button-main")
+    assert signed_in.locator("#tour").count() == 0
+    signed_in.reload()
+    assert not signed_in.is_visible("#tour-offer")

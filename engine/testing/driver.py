@@ -70,6 +70,7 @@ class TopologyTestDriver:
         self._offsets: dict[str, int] = {}
         self._stores: dict[str, Any] = {}
         self._closed = False
+        self._read: dict[str, int] = {}
         self._caching = caching
         try:
             self._open_stores(caching=caching)
@@ -143,6 +144,13 @@ class TopologyTestDriver:
         for start in range(0, len(rows), step):
             self._feed(topic, [Sent(*row) for row in rows[start : start + step]])
             self._settle(whole=step > 1)
+
+    def unread(self, topic: str, *, keep: bool = False) -> list[Sent]:
+        """What was written to a topic since it was last read, by any of its `TestOutputTopic`s; `keep` leaves it unread."""
+        sent, read = self.sent(topic), self._read.get(topic, 0)
+        if not keep:
+            self._read[topic] = len(sent)
+        return sent[read:]
 
     def sent(self, topic: str) -> list[Sent]:
         """Every record written to a topic, under its real name, since the driver was made."""

@@ -38,7 +38,7 @@ class TestInputTopic:
 
 
 class TestOutputTopic:
-    """Reads what the topology wrote into one topic; each record is read once."""
+    """Reads what the topology wrote into one topic. Each record is read once, whichever object of that topic asks for it."""
 
     __test__ = False  # not a test case, whatever its name says to pytest
 
@@ -47,12 +47,10 @@ class TestOutputTopic:
         self.topic = topic
         self._key_serde = key_serde or serdes.bytes
         self._value_serde = value_serde or serdes.bytes
-        self._read = 0
 
     def read_records(self) -> list[Record]:
-        """Everything written since the last call, in order."""
-        rows = self._driver.sent(self.topic)[self._read :]
-        self._read += len(rows)
+        """Everything written since the topic was last read, in order."""
+        rows = self._driver.unread(self.topic)
         keys = self._key_serde.deserialize_many([row.key for row in rows])
         values = self._value_serde.deserialize_many([row.value for row in rows])
         return [
@@ -65,4 +63,4 @@ class TestOutputTopic:
 
     def is_empty(self) -> bool:
         """Whether everything was read."""
-        return self._read >= len(self._driver.sent(self.topic))
+        return not self._driver.unread(self.topic, keep=True)

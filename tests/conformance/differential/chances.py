@@ -10,6 +10,8 @@ KEY_SETS = (
     ("x", "é", "日本"),
     ("a", "aa", "ab", "b"),
 )
+# Not for ops on stores, whose words can't be empty.
+ODD_KEYS = ("", "a", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")
 UNITS = (1, 5, 10, 30, 35, 70, 84, 1_000, 5_000, 10_000, 30_000, 150_000, 300_000)
 MULTIPLES = (0, 0, 0.1, 0.5, 1, 1, 2, 4)
 SHORT, LONG = (8, 40), 400
@@ -18,13 +20,16 @@ SHORT, LONG = (8, 40), 400
 class Chances:
     """One case's source of randomness: `spans` are the durations in ms whose edges its times look for."""
 
-    def __init__(self, seed: str, *, long: bool = False) -> None:
+    def __init__(self, seed: str, *, long: bool = False, odd: bool = False) -> None:
         self.random = random.Random(seed)
         self.long = long
         self.keys = self.random.choice(KEY_SETS)
+        if odd and self.chance(0.1):
+            self.keys = ODD_KEYS
         self.unit = self.random.choice(UNITS)
         self.null_keys = self.random.choice((0, 0, 0.08))
         self.null_values = self.random.choice((0, 0.08, 0.08, 0.25))
+        self.empty_values = self.random.choice((0, 0, 0.05))
         self.late = self.random.choice((0.1, 0.3, 0.45))
         self.jump = self.random.choice((0.02, 0.1, 0.2))
         self.spans: list[int] = [self.unit]
@@ -51,7 +56,7 @@ class Chances:
         return None if self.chance(self.null_keys) else self.random.choice(self.keys)
 
     def value(self, text: str) -> str | None:
-        return None if self.chance(self.null_values) else text
+        return None if self.chance(self.null_values) else "" if self.chance(self.empty_values) else text
 
     def time(self) -> int:
         """The next record's time: often new, often late by one of the spans give or take 1, sometimes far ahead."""

@@ -17,7 +17,7 @@ OPS: dict[str, Make] = {}
 def case(op: str, seed: int) -> dict[str, Any]:
     """One case: its id names op and seed. Every fortieth is ten times as long."""
     long = seed % LONG_EVERY == LONG_EVERY - 1
-    params, inputs = OPS[op](Chances(f"{op}/{seed}", long=long))
+    params, inputs = OPS[op](Chances(f"{op}/{seed}", long=long, odd=not op.endswith("-store")))
     return {"id": f"{op}/d{seed}{'-long' if long else ''}", "op": op, "params": params, "inputs": inputs}
 
 

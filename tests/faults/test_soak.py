@@ -1,0 +1,66 @@
+"""An engine at a third of its load for hours: memory and descriptors stay flat."""
+
+import time
+
+import psutil
+import pytest
+from confluent_kafka import Producer
+
+from tests.faults.lengths import SOAK_SECONDS_MAX, of_soak
+from tests.runtime import programs
+from tests.runtime.harness import EngineProcess, committed_offsets, config, create, eventually
+
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(SOAK_SECONDS_MAX)]
+FULL_SECONDS = 2 * 3600
+# An engine counts more than 40,000 records a second on two cores.
+RECORDS_PER_SECOND = 10_000
+KEYS = 50_000
+SAMPLE_SECONDS = 10
+WARM_SECONDS = 3600
+SLOPE_MIB_PER_HOUR_MAX = 1.0
+
+
+def slope(samples):
+    """Least squares: units of the second column per unit of the first."""
+    mean_x, mean_y = (sum(column) / len(samples) for column in zip(*samples, strict=True))
+    above = sum((x - mean_x) * (y - mean_y) for x, y in samples)
+    return above / sum((x - mean_x) ** 2 for x, _ in samples)
+
+
+def test_a_slope_is_that_of_the_line():
+    assert slope([(x, 3 * x + 7) for x in range(10)]) == pytest.approx(3)
+
+
+def test_memory_and_descriptors_stay_flat_for_hours(kafka, tmp_path):
+    seconds = of_soak(FULL_SECONDS)
+    name = kafka.unique("soak")
+    bounded = {"retention.bytes": str(256 << 20), "segment.bytes": str(64 << 20)}
+    create(kafka, programs.input_topic(name), partitions=2, config=bounded)
+    create(kafka, programs.output_topic(name), partitions=2, config=bounded)
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "linger.ms": 20})
+    samples, sent = [], 0
+    with EngineProcess("counts", config(kafka, name, tmp_path / "state")) as engine:
+        process = psutil.Process(engine.process.pid)
+        began = sampled = time.monotonic()
+        while (elapsed := time.monotonic() - began) < seconds:
+            for _ in range(min(int(elapsed * RECORDS_PER_SECOND) - sent, RECORDS_PER_SECOND)):
+                producer.produce(programs.input_topic(name), b"v", f"key-{sent % KEYS}".encode())
+                sent += 1
+            producer.poll(0.05)
+            if time.monotonic() - sampled >= SAMPLE_SECONDS:
+                sampled = time.monotonic()
+                samples.append((elapsed / 3600, process.memory_info().rss / (1 << 20), process.num_fds()))
+        assert producer.flush(60) == 0
+        eventually(
+            lambda: sum(committed_offsets(kafka, name, programs.input_topic(name), 2).values()) == sent, "lag 0", 300
+        )
+    warm = [s for s in samples if s[0] * 3600 >= min(WARM_SECONDS, seconds / 2)]
+    rising = slope([(hours, mib) for hours, mib, _ in warm])
+    print(
+        f"{sent:,} records in {seconds} s; {warm[0][1]:.0f} to {warm[-1][1]:.0f} MiB, {rising:+.1f} MiB/h after warming "
+        f"up; {warm[0][2]} to {warm[-1][2]} descriptors"
+    )
+    assert warm[-1][2] <= warm[0][2] + 2
+    # Over minutes the slope is that of caches that still fill.
+    if seconds > 1.5 * WARM_SECONDS:
+        assert rising <= SLOPE_MIB_PER_HOUR_MAX

@@ -109,9 +109,21 @@ def alerts(call: Call) -> dict[str, Any]:
 
 
 def restores(call: Call) -> dict[str, Any]:
-    """Running and recorded restores."""
+    """Running restores, and a page of the recorded ones, newest first."""
     _known(call)
-    return snapshot.restores(call.path["app"])
+    app = call.path["app"]
+    found = snapshot.restores(app)
+    count = call.number("limit", limits.PAGE_ROWS_DEFAULT, limits.PAGE_ROWS_MAX)
+    outcome = call.query.get("outcome") or "ended"
+    if outcome not in {"done", "interrupted", "ended"}:
+        raise ApiError("bad-request", f"outcome={outcome[:40]!r} is none of done, interrupted, ended.")
+    before = call.number("before", 0, 2**62) or None
+    history = recorded.restores(app, words=call.query.get("q"), outcome=outcome, before=before, limit=count)
+    return {
+        **found,
+        "history": history,
+        "next_before": history[-1]["id"] if len(history) == count and history else None,
+    }
 
 
 def events(call: Call) -> dict[str, Any]:

@@ -55,6 +55,12 @@ _AUDIT = (
     ("limit", "1 to 1000, default 100"),
     ("before", "the last answer's next_before"),
 )
+_RESTORES = (
+    ("q", "a part of the cause, store or instance, or a task"),
+    ("outcome", "done, interrupted, or ended (default: both)"),
+    ("limit", "1 to 1000, default 100"),
+    ("before", "the last page's next_before"),
+)
 _LAG = (
     ("kind", "input or store: adds the history"),
     ("name", "its topic or store"),
@@ -116,7 +122,7 @@ ROUTES: tuple[Route, ...] = (
         "Entries",
     ),
     Route("GET", _APP + "/lag", "read-status", reads.lag, "Lag, rate, time left and verdict of every partition", _LAG),
-    Route("GET", _APP + "/restores", "read-status", reads.restores, "Running and recorded restores"),
+    Route("GET", _APP + "/restores", "read-status", reads.restores, "Running and recorded restores", _RESTORES),
     Route("GET", _APP + "/events", "read-status", reads.events, "What instances said has happened", _EVENTS),
     Route(
         "GET",

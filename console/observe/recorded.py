@@ -6,7 +6,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Count
+from django.db.models import Count, Q
 
 from console.jobs import states
 from console.lag import verdicts
@@ -63,9 +63,31 @@ def ownership(app: str, limit: int = 200) -> list[dict[str, Any]]:
     ]
 
 
-def restores(app: str | None = None, *, store: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
-    """Return recorded restores, newest first."""
+def restores(
+    app: str | None = None,
+    *,
+    store: str | None = None,
+    words: str | None = None,
+    outcome: str | None = None,
+    before: int | None = None,
+    limit: int = 100,
+) -> list[dict[str, Any]]:
+    """Return recorded restores, newest first.
+
+    ``words`` is a part of the cause, the store, the instance or the application (in any case), or a task; ``outcome`` is
+    running, done, interrupted or ended (either of the two); ``before`` is the id of the last one of the page before.
+    """
     found = Restore.objects.order_by("-started_at", "-id")
+    if words:
+        named = Q(cause__icontains=words) | Q(store__icontains=words) | Q(instance__icontains=words)
+        found = found.filter(named | Q(application__id__icontains=words) | Q(task=words))
+    if outcome == "ended":
+        found = found.exclude(outcome=Restore.RUNNING)
+    elif outcome:
+        found = found.filter(outcome=outcome)
+    last = Restore.objects.filter(pk=before).first() if before is not None else None
+    if last is not None:
+        found = found.filter(Q(started_at__lt=last.started_at) | Q(started_at=last.started_at, pk__lt=last.pk))
     if app is not None:
         found = found.filter(application_id=app)
     if store is not None:

@@ -1,10 +1,12 @@
 import json
 import re
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from console.api.routes import ROUTES
-from console.models import AuditEntry
+from console.models import AuditEntry, Restore
 from engine.control import status
 from tests.console import reports
 
@@ -294,3 +296,34 @@ def test_answers_carry_the_security_headers(client):
     assert "unsafe-inline" not in answer.headers["Content-Security-Policy"]
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.usefixtures("shop")
+def test_the_history_of_restores_is_searched_and_paged(with_token):
+    at = timezone.now()
+    common = {
+        "application_id": "shop",
+        "store": "counts",
+        "task": "0_0",
+        "partition": 0,
+        "incarnation": 1,
+        "role": "active",
+    }
+    for number, cause in enumerate(("new owner", "lost disk", "corruption: block checksum")):
+        Restore.objects.create(
+            **common, instance=f"engine-{number}", cause=cause, started_at=at - timedelta(minutes=number), outcome="done",
+            start_offset=0, position=10, snapshot_end=10,
+        )  # fmt: skip
+    client = with_token("viewer")
+
+    def found(**params):
+        return client.get("/api/v1/applications/shop/restores", params).json()
+
+    assert [each["cause"] for each in found(q="CHECKSUM")["history"]] == ["corruption: block checksum"]
+    assert [each["instance"] for each in found(q="engine-1")["history"]] == ["engine-1"]
+    first = found(limit=2)
+    assert len(first["history"]) == 2
+    assert [each["cause"][:10] for each in found(limit=2, before=first["next_before"])["history"]] == ["corruption"]
+    assert found(outcome="interrupted")["history"] == []
+    assert {each["percent"] for each in found()["history"]} == {100.0}
+    assert client.get("/api/v1/applications/shop/restores?outcome=odd").status_code == 400

@@ -19,7 +19,7 @@ FACTS = {
 
 
 def seed() -> None:
-    from console.models import Difference, Job, Schedule, Snapshot
+    from console.models import Application, Difference, Job, Restore, Schedule, Snapshot
 
     now = datetime.now(UTC)
     for number, (name, store, as_of, records) in enumerate(
@@ -57,6 +57,16 @@ def seed() -> None:
             )
         )  # fmt: skip
     Difference.objects.bulk_create(rows)
+    Application.objects.get_or_create(id="flights")
+    causes = ("new owner", "corruption: block checksum", 'operator: "checksum warning"', "lost disk", "")
+    Restore.objects.bulk_create(
+        Restore(
+            application_id="flights", store="planes" if number % 7 == 0 else "delay-by-hour", task=f"1_{number % 4}", partition=number % 4, instance=f"engine-{1 + number % 2}",
+            incarnation=1, role="active", cause=causes[number % 5], started_at=now - timedelta(minutes=3 + 11 * number), ended_at=now - timedelta(minutes=2 + 11 * number),
+            outcome="interrupted" if number % 9 == 0 else "done", start_offset=0, position=8_100_000, snapshot_end=8_100_000, end_offset=8_100_400, records=8_000_000, rate_per_second=412_300.0,
+        )
+        for number in range(60)
+    )  # fmt: skip
     common = {"application": "flights", "store": "delay-by-hour", "cron": "30 2 * * mon"}
     Schedule.objects.create(
         id=SCHEDULE, kind="compact", next_at=now + timedelta(hours=9), last_at=now - timedelta(days=6), why="before Monday",

@@ -408,7 +408,11 @@ def restores(app: str | None = None) -> dict[str, Any]:
     del app
     running, *history = sample_jobs.restores(now(), progress())
     quiet = scene.get("name") == "empty"
-    return framed(running=[] if quiet else [running], history=[] if quiet else history, jobs=[])
+    return framed(
+        running=[] if quiet else [running],
+        history=[] if quiet else history,
+        jobs=[] if quiet else sample_jobs.jobs(now(), progress())[:1],
+    )
 
 
 def jobs(app: str | None = None) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def jobs(now: int, percent: float) -> list[dict[str, Any]]:
     base = {"id": RUNNING, "number": 7, "kind": "rebuild", "application": "flights", "store": "delay-by-hour", "partitions": [0, 2, 3], "state": "running", "reason": "", "why": "checksum warning in the log", "created_by": "ada",
             "created_at": now - 16_000, "started_at": now - 15_000, "ended_at": None, "duration_ms": 15_000, "attempts": 1, "host": "brick", "dry_run": {}, "progress": parts, "percent": percent, "eta": 5.7, "result": {}, "can_cancel": True}  # fmt: skip
     done = base | {"id": DONE, "number": 6, "kind": "compact", "store": "planes", "partitions": [0], "state": "succeeded", "why": "", "created_at": now - 7_200_000, "started_at": now - 7_199_000, "ended_at": now - 7_190_000, "duration_ms": 9_000,
-                   "progress": {"0": {"phase": "done", "percent": 100.0}}, "percent": 100.0, "eta": 0.0, "result": {"partitions": {"0": {"bytes_before": 4_206_000, "bytes_after": 2_110_000, "levels_before": [3, 2], "levels_after": [0, 1]}}}, "can_cancel": False}  # fmt: skip
+                   "progress": {"0": {"phase": "done", "percent": 100.0}}, "percent": 100.0, "eta": 0.0, "result": {"partitions": {"0": {"bytes_before": 4_206_000, "bytes_after": 2_110_000, "levels_before": "Level Files Size(MB)\n  0        3        2", "levels_after": "Level Files Size(MB)\n  1        1        2"}}}, "can_cancel": False}  # fmt: skip
     return [
         base,
         done,

@@ -126,6 +126,24 @@ def test_instances_stop_or_pause_many_times(kafka, tmp_path, kind, count, progra
     assert holds(run).faults == {kind: count}
 
 
+@pytest.mark.kafka
+@pytest.mark.soak
+@pytest.mark.timeout(SOAK_SECONDS_MAX)
+@pytest.mark.parametrize("standbys", [1, 2])
+def test_with_standbys_nothing_is_lost_either(kafka, tmp_path, standbys):
+    """Tasks are promoted and demoted in place all the time, and every copy left on disk is a fold of its changelog."""
+    run = chaos(
+        kafka,
+        tmp_path,
+        partitions=6,
+        records=100_000,
+        faults=of_soak(60),
+        kinds=("kill", "pause", "stop"),
+        options=("--num-standby-replicas", str(standbys)),
+    )
+    holds(run)
+
+
 # The harness -------------------------------------------------------------------------------------------------------------
 
 

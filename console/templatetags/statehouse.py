@@ -175,7 +175,8 @@ def exact_time(at: float | None) -> SafeString | str:
         moment = datetime.fromtimestamp(float(at) / 1000, UTC)
     except (OverflowError, ValueError, OSError):
         return str(at)
-    return format_html('<span class="nowrap" title="{} ms">{}</span>', at, moment.strftime("%Y-%m-%d %H:%M:%S"))
+    iso, words = moment.isoformat(timespec="milliseconds"), moment.strftime("%Y-%m-%d %H:%M:%S")
+    return format_html('<time class="exact nowrap" datetime="{}" title="{} ms">{}</time>', iso, at, words)
 
 
 def ago(at_ms: float, now_ms: float | None = None) -> str:

@@ -1,5 +1,6 @@
 // Browsing a store: asks without leaving the page, keeps the last result when a query fails, and adds further pages.
 import { applyRegions, fetchPage } from "./regions.js";
+import { fieldFromUtc, fieldToUtc } from "./zone.js";
 
 const form = /** @type {HTMLFormElement | null} */ (document.getElementById("browse"));
 // With these the page still shows what the last good query found.
@@ -22,7 +23,9 @@ function queryUrl() {
   const query = new URLSearchParams();
   if (!form) return location.href;
   for (const [name, value] of new FormData(form)) {
-    if (value !== "" && !(name === "limit" && value === "50")) query.set(name, String(value));
+    if (value === "" || (name === "limit" && value === "50")) continue;
+    const isTime = form.querySelector(`[name="${CSS.escape(name)}"]`)?.hasAttribute("data-time");
+    query.set(name, isTime ? fieldToUtc(String(value)) : String(value));
   }
   return `${form.action}?${query}`;
 }
@@ -77,6 +80,10 @@ async function more(link) {
 
 if (form) {
   showFields();
+  for (const input of form.querySelectorAll("input[data-time]")) {
+    const field = /** @type {HTMLInputElement} */ (input);
+    field.value = fieldFromUtc(field.value);
+  }
   form.addEventListener("change", (event) => {
     showFields();
     if (/** @type {Element} */ (event.target).matches('[name="by"]')) {

@@ -1,9 +1,11 @@
-// What every page has: the theme switch, menus that close, Ctrl-K, times that move, strips that are maps.
+// What every page has: the theme switch, menus that close, keys, times that move, strips that are maps.
 import { markScrollables } from "./scrollables.js";
 import { keepTimesMoving } from "./times.js";
 import "./copy.js";
 import "./dialog.js";
+import "./keyboard.js";
 import { drawMaps } from "./strip-map.js";
+import { chooseZone, isLocal } from "./zone.js";
 
 /** @param {"light" | "dark" | ""} choice empty = as the system */
 function chooseTheme(choice) {
@@ -29,6 +31,12 @@ for (const button of document.querySelectorAll("[data-theme-choice]")) {
   });
 }
 
+for (const button of document.querySelectorAll("[data-zone-choice]")) {
+  const local = /** @type {HTMLElement} */ (button).dataset.zoneChoice === "local";
+  button.setAttribute("aria-pressed", String(local === isLocal()));
+  button.addEventListener("click", () => chooseZone(local));
+}
+
 document.addEventListener("click", (event) => {
   for (const menu of document.querySelectorAll("details.menu[open]")) {
     if (!menu.contains(/** @type {Node} */ (event.target))) menu.removeAttribute("open");
@@ -40,10 +48,6 @@ document.addEventListener("keydown", (event) => {
     const menu = document.querySelector("details.menu[open]");
     menu?.removeAttribute("open");
     menu?.querySelector("summary")?.focus();
-  }
-  if (event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey)) {
-    event.preventDefault();
-    document.getElementById("jump")?.focus();
   }
 });
 

@@ -1,5 +1,7 @@
 // Relative times: the server writes them once, this keeps them true. Same words as console/templatetags/statehouse.py.
 
+import { writeExactTimes } from "./zone.js";
+
 // The server's clock minus ours, so that a laptop with a wrong clock still reads "2 s ago".
 let skewMs = 0;
 
@@ -27,10 +29,11 @@ export function ago(atMs) {
 }
 
 export function refreshTimes() {
-  for (const element of document.querySelectorAll("time[datetime]")) {
+  for (const element of document.querySelectorAll("time[datetime]:not(.exact)")) {
     const words = ago(Date.parse(/** @type {HTMLTimeElement} */ (element).dateTime));
     if (element.textContent !== words) element.textContent = words;
   }
+  writeExactTimes();
 }
 
 export function keepTimesMoving() {

@@ -74,6 +74,8 @@ def sign_in(page: Any, site: Site, user: str = USER) -> None:
     page.fill("#id_password", PASSWORD)
     page.click("button[type=submit]")
     page.wait_for_selector("h1:has-text('Overview')")
+    # The page's modules have run by then, so keys and buttons do what they say.
+    page.wait_for_load_state("load")
 
 
 @pytest.fixture

@@ -101,7 +101,7 @@ def test_the_keyboard_reaches_content_search_and_menus(signed_in: Any) -> None:
     assert signed_in.evaluate("document.activeElement.textContent") == "Skip to content"
     signed_in.keyboard.press("Enter")
     assert signed_in.evaluate("document.activeElement.id") == "main"
-    signed_in.keyboard.press("Control+k")
+    signed_in.keyboard.press("/")
     assert signed_in.evaluate("document.activeElement.id") == "jump"
     signed_in.keyboard.type("delay")
     signed_in.keyboard.press("Enter")

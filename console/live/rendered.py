@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from console.live.topics import Topic
 
 _encoder = msgspec.json.Encoder()
+# What was seen to exist is looked at again after this, for those who are only told that something changed.
+_EXISTS_S = 10.0
 # Topics that nobody has asked for lately make room.
 _KEPT = 200
 # A snapshot that was begun this recently is as good as a new one.
@@ -30,8 +32,12 @@ class Rendered:
         self._made: dict[str, tuple[float, str | None]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
-    async def get(self, topic: Topic) -> tuple[str | None, float]:
+    async def get(self, topic: Topic, *, bare: bool = False) -> tuple[str | None, float]:
         """Return the message (None when what it is about does not exist) and when, on the monotonic clock, it was begun."""
+        seen_at, seen = self._made.get(topic.name, (0.0, None))
+        now = time.monotonic()
+        if bare and seen is not None and now - seen_at < _EXISTS_S:
+            return await sync_to_async(_changed, thread_sensitive=False)(topic), now
         lock = self._locks.setdefault(topic.name, asyncio.Lock())
         async with lock:
             began, text = self._made.get(topic.name, (0.0, None))
@@ -45,6 +51,20 @@ class Rendered:
                 del self._made[name]
                 self._locks.pop(name, None)
         return text, now
+
+
+def _changed(topic: Topic) -> str:
+    """Return the message without what it is about, which was seen to exist before."""
+    observer = reader.read().observer
+    at = time.time_ns() // 1_000_000
+    head = {
+        "type": "snapshot",
+        "topic": topic.name,
+        "at": at,
+        "observer_at": observer["at"],
+        "stale": observer["stale"],
+    }
+    return _encoder.encode({**head, "data": None}).decode()
 
 
 def _build(topic: Topic) -> str | None:

@@ -41,6 +41,7 @@ class LiveSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.topic: Topic | None = None
+        self._bare = False
         self._changed = True
         self._changed_at = 0.0
         self._ticker: asyncio.Task[None] | None = None
@@ -50,6 +51,9 @@ class LiveSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has 
         """Check who asks for what, then start sending. The origin has been checked before (``live.origin``)."""
         wanted = parse_qs(self.scope["query_string"].decode("latin-1")).get("topic", [""])
         self.topic = topics.parse(wanted[0]) if len(wanted) == 1 else None
+        # A page that draws its regions again needs to know that something changed, not what: at ten thousand
+        # partitions that is megabytes a second which nobody reads.
+        self._bare = "data=none" in self.scope["query_string"].decode("latin-1").split("&")
         refusal = await self._refusal()
         if refusal is None and self.topic is None:
             refusal = NOT_FOUND
@@ -139,7 +143,7 @@ class LiveSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has 
             for other in [other for other in _by_loop if other.is_closed()]:
                 del _by_loop[other]
             shared = _by_loop[loop] = rendered.Rendered()
-        text, began = await shared.get(self.topic)
+        text, began = await shared.get(self.topic, bare=self._bare)
         if text is None:
             await self.close(code=NOT_FOUND)
             return False

@@ -43,6 +43,8 @@ class State:
     # (kind, name, partition) -> (status, reason, lag_per_second, eta, lag_ms, how that is known)
     lag: dict[tuple[str, str, int], LagRow] = field(default_factory=dict)
     rates: list[list[float]] = field(default_factory=list)
+    # What has been made of this state, by what it is: a state never changes, so it is made once for all who ask.
+    made: dict[tuple[str, str], Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

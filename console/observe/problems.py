@@ -15,7 +15,14 @@ Problem = dict[str, Any]
 
 
 def of_application(state: State) -> list[Problem]:
-    """Return every problem of the application."""
+    """Return every problem of the application. Made once for each state; callers must not change it."""
+    made: list[Problem] | None = state.made.get(("problems", ""))
+    if made is None:
+        made = state.made["problems", ""] = _of_application(state)
+    return made
+
+
+def _of_application(state: State) -> list[Problem]:
     found = [*_instances(state), *_lag(state), *_topology(state), *_flapping(state)]
     return sorted(found, key=lambda problem: -verdicts.SEVERITY[problem["status"]])
 

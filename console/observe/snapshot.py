@@ -254,6 +254,9 @@ def _rates(state: State) -> dict[str, Any]:
 
 def _lag_total(state: State) -> dict[str, Any]:
     """Return the application's input lag: the sum, how fast it changes, and when the slowest partition is done."""
+    made: dict[str, Any] | None = state.made.get(("lag", ""))
+    if made is not None:
+        return made
     inputs = [
         each for copies in state.tasks.values() for copy in copies if copy.role == "active" for each in copy.inputs
     ]
@@ -261,7 +264,7 @@ def _lag_total(state: State) -> dict[str, Any]:
     known_rates = [row[2] for row in findings if row[2] is not None]
     times = [(row[4], row[5]) for row in findings if row[4] is not None]
     longest = max(times, default=(None, None))
-    return {
+    made = state.made["lag", ""] = {
         "total": store_shapes.total(each.lag for each in inputs),
         "rate_per_second": round(sum(known_rates), 1) if known_rates else None,
         "eta": verdicts.slowest(row[3] for row in findings),  # type: ignore[misc]
@@ -269,6 +272,7 @@ def _lag_total(state: State) -> dict[str, Any]:
         "lag_ms": longest[0] if len(times) == len(findings) else None,
         "lag_ms_how": longest[1] if len(times) == len(findings) else None,
     }
+    return made
 
 
 def _instance(state: State, record: InstanceStatus, *, stale: bool) -> dict[str, Any]:

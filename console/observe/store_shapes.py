@@ -148,7 +148,14 @@ def store_names(state: State) -> list[str]:
 
 
 def summary(state: State, store: str) -> dict[str, Any]:
-    """Return a store in short: what the overview shows of it."""
+    """Return a store in short: what the overview shows of it. Made once for each state; callers must not change it."""
+    found: dict[str, Any] | None = state.made.get(("summary", store))
+    if found is None:
+        found = state.made["summary", store] = _summary(state, store)
+    return found
+
+
+def _summary(state: State, store: str) -> dict[str, Any]:
     described = description(state, store) or {}
     partitions = all_partitions(state, store)
     serving = {partition: primary(copies, state.unreachable) for partition, copies in partitions.items()}

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
 
 def known_tasks(state: State) -> list[str]:
-    """Return all tasks, also those that nobody runs at the moment."""
+    """Return all tasks, also those that nobody runs at the moment. Made once for each state."""
+    found: list[str] | None = state.made.get(("tasks", ""))
+    if found is None:
+        found = state.made["tasks", ""] = _known_tasks(state)
+    return found
+
+
+def _known_tasks(state: State) -> list[str]:
     known = set(state.tasks) | set(state.owners)
     for sub in store_shapes.sub_topologies(state):
         count = sub.get("partitions")

@@ -31,7 +31,7 @@ def application(request: HttpRequest, app: str) -> HttpResponse:
         + _pressure(seen["instances"])
         + _disagreement(seen["topology_hashes"]),
         "palette": palette,
-        "matrix": matrix(tasks, snapshot.rows(seen["matrix"]), seen["instances"], palette)[:TASKS_SHOWN_MAX],
+        "matrix": matrix(tasks[:TASKS_SHOWN_MAX], snapshot.rows(seen["matrix"]), seen["instances"], palette),
         "names": names,
         "tasks_total": len(tasks),
         "tasks_shown_max": TASKS_SHOWN_MAX,

@@ -15,15 +15,23 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
 
+# Rows of copies on one page; ten thousand would be six megabytes.
+ROWS_MAX = 400
+
+
 @requires("read-status")
 def partitions(request: HttpRequest, app: str, store: str) -> HttpResponse:
     """Draw who has which partition, how far it is, and what it holds."""
     seen = find(app, store)
+    given = request.GET.get("from", "")
+    first = int(given) if given.isdecimal() and len(given) < 10 else 0  # noqa: PLR2004 - a partition's number is an int32
+    found = [each for each in snapshot.rows(seen["positions"]) if each["partition"] >= first]
     rows = [
         each | {"level": verdicts.level(each["verdict"]), "word": verdicts.words(each["verdict"])}
-        for each in snapshot.rows(seen["positions"])
+        for each in found[:ROWS_MAX]
     ]
-    context = {"rows": rows, "jobs": seen["jobs"], "restores": seen["restores"]}
+    following = found[ROWS_MAX]["partition"] if len(found) > ROWS_MAX else None
+    context = {"rows": rows, "first": first, "following": following, "jobs": seen["jobs"], "restores": seen["restores"]}
     return page(request, "pages/store_partitions.html", seen, context, tab="partitions")
 
 

@@ -40,7 +40,7 @@ function observerAge(atMs, observerAtMs) {
 
 function connect() {
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-  const socket = new WebSocket(`${scheme}//${location.host}/ws/live/?topic=${encodeURIComponent(topic)}`);
+  const socket = new WebSocket(`${scheme}//${location.host}/ws/live/?topic=${encodeURIComponent(topic)}&data=none`);
   socket.addEventListener("open", () => {
     connected = true;
   });

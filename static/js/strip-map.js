@@ -51,7 +51,7 @@ document.addEventListener("mousemove", (event) => {
 
 document.addEventListener("click", (event) => {
   const cell = cellAt(event);
-  if (cell?.canvas.dataset.href) location.assign(`${cell.canvas.dataset.href}#partition-${cell.partition}`);
+  if (cell?.canvas.dataset.href) location.assign(`${cell.canvas.dataset.href}?from=${cell.partition}#partition-${cell.partition}`);
 });
 
 /**

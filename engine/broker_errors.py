@@ -29,6 +29,7 @@ NO_OFFSET = -168
 PURGED_QUEUE = -152
 PURGED_INFLIGHT = -151
 MESSAGE_TIMED_OUT = -192
+INVALID_DIFFERENT_RECORD = -138
 
 _MIGRATED = {
     FENCED,
@@ -57,7 +58,15 @@ _UNAVAILABLE = {
     # The group's last members were of another kind, Kafka Streams' own: they count until their session has timed out.
     KafkaError.INCONSISTENT_GROUP_PROTOCOL,
 }
-_DENIED = {
+# The broker took a look at a record and does not take it.
+REFUSED = {
+    KafkaError.MSG_SIZE_TOO_LARGE,
+    KafkaError.INVALID_MSG,
+    KafkaError.INVALID_RECORD,
+    KafkaError.INVALID_TIMESTAMP,
+    INVALID_DIFFERENT_RECORD,
+}
+DENIED = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
@@ -78,7 +87,7 @@ def named(error: KafkaException | KafkaError, what: str) -> StatehouseError:
     text = f"{what}: {found.str()}"
     if code in _MIGRATED:
         return TaskMigrated(f"{text}. Another member has taken over; this one rejoins")
-    if code in _DENIED:
+    if code in DENIED:
         return Fatal(f"{text}. Give the engine's principal the right to it")
     if code in {UNKNOWN_TOPIC, UNKNOWN_PARTITION, NO_ENTRY, KafkaError.UNKNOWN_TOPIC_OR_PART}:
         return MissingTopic(f"{text}. Create the topic, or name another")

@@ -68,6 +68,7 @@ class EngineConfig:
     poll_records: int = POLL_RECORDS_MAX
     deserialization_handler: str = "fail"
     processing_handler: str = "fail"
+    production_handler: str = "fail"
     dead_letter_topic: str | None = None
     restore_bytes_per_second_max: int | None = None
     restore_partitions_max: int = 8
@@ -104,11 +105,13 @@ class EngineConfig:
             ("guarantee", self.guarantee, GUARANTEES),
             ("deserialization_handler", self.deserialization_handler, POLICIES),
             ("processing_handler", self.processing_handler, POLICIES),
+            ("production_handler", self.production_handler, POLICIES),
             ("offset_reset", self.offset_reset, ("earliest", "latest")),
         ):
             if value not in choices:
                 raise ConfigError(f"{name} {value!r} is none of {', '.join(choices)}")
-        if "dead-letter" in (self.deserialization_handler, self.processing_handler) and not self.dead_letter_topic:
+        handlers = (self.deserialization_handler, self.processing_handler, self.production_handler)
+        if "dead-letter" in handlers and not self.dead_letter_topic:
             raise ConfigError("a handler is 'dead-letter' but dead_letter_topic is not set: name the topic")
         if not self.bootstrap_servers.strip():
             raise ConfigError("bootstrap_servers is empty: give host:port of at least one broker")

@@ -9,7 +9,8 @@
     ├── SkipRecord              this record cannot be processed: the handler decides (fail, skip, dead-letter)
     │   ├── DeserializationError
     │   ├── SerializationError
-    │   └── ProcessingError     user code raised
+    │   ├── ProcessingError     user code raised
+    │   └── ProductionError     its topic does not take it: too large, without a key, of a time that it refuses
     ├── RebuildTask             the task's state cannot be trusted: drop its overlay, or its store, and replay
     │   ├── TaskCorrupted       the local store is damaged or behind its changelog's beginning
     │   └── TaskMigrated        another member owns the task now: close it without committing
@@ -20,6 +21,18 @@
         ├── StoreFull           a bounded in-memory store has reached its bound
         ├── StoreError          a store was used in a way that it does not allow
         └── Fatal
+
+What the brokers do, and what the engine does then:
+
+    do not answer, for however long   Retry: everything since the last commit is undone and done again once they do
+    have no room in the queue yet     the loop waits (back-pressure); nothing fails, nothing is lost
+    refuse a record                   ProductionError: the production handler decides, before the record is in a transaction
+    refuse it all the same            the topic changed: its settings are read again, the transaction is undone and redone
+    … with unchanged settings         Fatal, in the broker's words
+    refuse a changelog record         Fatal: a store and its changelog must not part
+    forbid a topic, group or id       Fatal: which right is missing, and for what
+    do not know a topic               at start ConfigError or TopologyError; later MissingTopic, a Fatal
+    fence the producer or the member  TaskMigrated, TransactionAborted: undone, and the member rejoins
 
 A message says what happened, where (topic-partition@offset, task, store) and what to do.
 """
@@ -65,6 +78,10 @@ class SerializationError(SkipRecord):
 
 class ProcessingError(SkipRecord):
     """User code raised while it processed a record."""
+
+
+class ProductionError(SkipRecord):
+    """A topic does not take a record."""
 
 
 class RebuildTask(StatehouseError):

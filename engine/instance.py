@@ -31,7 +31,7 @@ from engine.query.snapshots import Snapshots
 from engine.runtime import consumer as consumers
 from engine.runtime import state_directory
 from engine.runtime.active_task import TaskParts
-from engine.runtime.blueprint import Blueprint, internal_topics, survey
+from engine.runtime.blueprint import Blueprint, internal_topics, survey, written_topics
 from engine.runtime.commit import Committer, CrashPoint
 from engine.runtime.consumer import Consumer
 from engine.runtime.globals import GlobalTables
@@ -40,6 +40,7 @@ from engine.runtime.housekeeping import Housekeeping
 from engine.runtime.loop import Loop
 from engine.runtime.mapping import MappingTopic
 from engine.runtime.membership import Membership
+from engine.runtime.outputs import Outputs
 from engine.runtime.placement import Placement
 from engine.runtime.producer import Producer
 from engine.runtime.restorer import Restorer
@@ -182,9 +183,11 @@ class Engine:
         self.identity = self.directory.identity(config.instance_id)
         self.topics = Topics(self.client, config.replication_factor)
         self.blueprint = survey(self.topology, config, self.topics)
-        self.topics.ensure(internal_topics(self.blueprint, config))
+        internal = internal_topics(self.blueprint, config)
+        self.topics.ensure(internal)
         self.mapping_topic = MappingTopic(self.topics, self.client, config.application_id)
-        self.mapping = self.mapping_topic.agree(self.topology, list(self.blueprint.tasks))
+        owned = {topic.name for topic in internal} - {self.mapping_topic.topic}
+        self.mapping = self.mapping_topic.agree(self.topology, list(self.blueprint.tasks), owned)
         self.restorer = Restorer(
             self.topics,
             self.directory,
@@ -193,9 +196,11 @@ class Engine:
             partitions_max=config.restore_partitions_max,
             bytes_per_second_max=config.restore_bytes_per_second_max,
         )
-        self.producer = Producer(config, self.client, self.identity.transactional_id)
+        outputs = Outputs(self.topics, written_topics(self.blueprint, config))
+        self.producer = Producer(config, self.client, self.identity.transactional_id, outputs)
         self._started.callback(self.producer.close)
         self.handlers = PolicyHandlers(config, self.producer, self._note_error)
+        self.producer.refused = self.handlers.production
         self._compose_tasks()
         self._compose_service()
 

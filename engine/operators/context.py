@@ -53,6 +53,9 @@ class NodeContext(Protocol):
     def failed(self, batch: Batch, row: int, error: Exception) -> None:
         """User code raised on a row: the processing handler raises to stop, or returns so that the record is skipped."""
 
+    def unwritable(self, batch: Batch, row: int, error: Exception) -> None:
+        """A sink's serde refused a row: the production handler raises to stop, or returns so that it is skipped."""
+
     def forward_now(self, batch: Batch, child: int | None = None) -> None:
         """Run the children on `batch` before returning (all of them, or the one at place `child`)."""
 

@@ -79,7 +79,7 @@ class SinkProcessor(Processor):
             try:
                 self._encode(batch.row(row), key_serde, value_serde)
             except Exception as error:  # noqa: BLE001 - the handler decides about whatever a serde raises
-                self.context.failed(batch, row, self._explained(error))
+                self.context.unwritable(batch, row, self._explained(error))
             else:
                 kept.append(row)
         return batch.take(kept)

@@ -14,7 +14,7 @@ from engine.errors import TopologyError
 from engine.runtime import partitions
 from engine.runtime.plan import Plan, make_plan
 from engine.runtime.record_queue import Place
-from engine.topology.operations import GlobalSource
+from engine.topology.operations import GlobalSource, Sink
 from engine.topology.stores import StoreSpec
 from engine.topology.topology import Topology
 
@@ -69,8 +69,13 @@ def survey(topology: Topology, config: EngineConfig, topics: Topics) -> Blueprin
         for node in topology.global_nodes().values()
         if isinstance(node.operation, GlobalSource)
     }
-    asked = [*topology.input_topics(), *global_topics.values()]
-    external = topics.partition_counts(asked)
+    outputs = _outputs(topology, config)
+    inputs = [*topology.input_topics(), *global_topics.values()]
+    external = topics.partition_counts([*inputs, *outputs])
+    for topic in outputs:
+        if topic not in external:
+            raise TopologyError(f"output topic {topic} does not exist: create it, then start again")
+    external = {topic: count for topic, count in external.items() if topic not in set(outputs) - set(inputs)}
     for topic in global_topics.values():
         if topic not in external:
             raise TopologyError(f"topic {topic} of a global table does not exist: create it, then start again")
@@ -103,6 +108,23 @@ def survey(topology: Topology, config: EngineConfig, topics: Topics) -> Blueprin
         global_topics,
         config.caching,
     )
+
+
+def written_topics(blueprint: Blueprint, config: EngineConfig) -> set[str]:
+    """Every topic that is known at start to be written to: outputs, dead letters, repartitions, changelogs."""
+    own = {topic.name for topic in internal_topics(blueprint, config)} - {names.tasks_topic(config.application_id)}
+    return own | set(_outputs(blueprint.topology, config))
+
+
+def _outputs(topology: Topology, config: EngineConfig) -> list[str]:
+    """The user's topics that are written to; those that a function of the user's names are not known at start."""
+    found = [] if config.dead_letter_topic is None else [config.dead_letter_topic]
+    for sub in topology.sub_topologies:
+        for node in topology.nodes_of(sub.id).values():
+            operation = node.operation
+            if isinstance(operation, Sink) and not operation.internal and isinstance(operation.topic, str):
+                found.append(operation.topic)
+    return found
 
 
 def internal_topics(blueprint: Blueprint, config: EngineConfig) -> list[InternalTopic]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from engine.config import EngineConfig
-from engine.errors import Fatal
+from engine.errors import Fatal, ProductionError
 from engine.records import Batch, RawBatch
 from engine.runtime.task import Collector
 
@@ -32,7 +32,7 @@ class PolicyHandlers:
         self.dead_lettered_total = 0
         # What a dead letter of a record that was decoded is made of, oldest first; kept only where it may be needed.
         self._raw: dict[tuple[str, int], deque[RawBatch]] = {}
-        self._keeps_raw = config.processing_handler == "dead-letter"
+        self._keeps_raw = "dead-letter" in (config.processing_handler, config.production_handler)
 
     def received(self, raw: RawBatch) -> None:
         """Raw records are about to be decoded and processed."""
@@ -58,6 +58,54 @@ class PolicyHandlers:
 
     def processing(self, task_id: str, node: str, batch: Batch, row: int, error: Exception) -> None:
         """User code raised."""
+        raw, place = self._behind(task_id, batch, row)
+        self._decide(self._config.processing_handler, "processing_handler", raw, place, error, f" in node {node}")
+
+    def serialization(self, task_id: str, node: str, batch: Batch, row: int, error: Exception) -> None:
+        """A sink's serde refused: the production handler's, as in Kafka Streams."""
+        raw, place = self._behind(task_id, batch, row)
+        self._decide(self._config.production_handler, "production_handler", raw, place, error, f" in node {node}")
+
+    def production(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        timestamp: int,
+        headers: Any,
+        error: ProductionError,
+    ) -> None:
+        """A topic does not take a record, which is in no transaction yet. Its dead letter is the record itself."""
+        sizes = f"key of {len(key or b''):,} bytes, value of {len(value or b''):,} bytes, time {timestamp}"
+        if topic == self._config.dead_letter_topic:
+            self._shorten(key, value, timestamp, headers, error)
+            return
+        policy = self._config.production_handler
+        if policy == "fail":
+            raise Fatal(
+                f"topic {topic} does not take a record ({sizes}): {error}. Change the topic's settings or what is "
+                "written, or set production_handler to 'skip' or 'dead-letter'"
+            ) from error
+        self.skipped_total += 1
+        if policy == "dead-letter":
+            facts = {"exception": _name(error), "message": str(error)[:MESSAGE_CHARS_MAX], "topic": topic}
+            self._send_dead(key, value, timestamp, [*(headers or ()), *_headers(facts)])
+            self.dead_lettered_total += 1
+        self._report(f"skipped a record for topic {topic} ({sizes}): {error}")
+
+    def _shorten(
+        self, key: bytes | None, value: bytes | None, timestamp: int, headers: Any, error: ProductionError
+    ) -> None:
+        """The dead-letter topic does not take a dead letter either: it goes there without its value."""
+        if value is None:
+            raise Fatal(
+                f"the dead-letter topic {self._config.dead_letter_topic} does not take a dead letter: {error}. Change the "
+                "topic's settings"
+            ) from error
+        self._send_dead(key, None, timestamp, [*(headers or ()), *_headers({"value.bytes.left.out": str(len(value))})])
+
+    def _behind(self, task_id: str, batch: Batch, row: int) -> tuple[RawBatch, int]:
+        """The input record that a row of a batch came from, or as much of it as is known."""
         topic = batch.topic or "unknown"
         partition = int(task_id.partition("_")[2])
         offset = batch.offsets[row] if batch.offsets is not None else -1
@@ -67,8 +115,7 @@ class PolicyHandlers:
             headers = None if batch.headers is None else [batch.headers[row]]
             keys, values = [_bytes(batch.keys[row])], [_bytes(batch.values[row])]
             original = RawBatch(topic, partition, [offset], keys, values, [batch.timestamps[row]], headers), 0
-        raw, place = original
-        self._decide(self._config.processing_handler, "processing_handler", raw, place, error, f" in node {node}")
+        return original
 
     def _decide(self, policy: str, setting: str, raw: RawBatch, row: int, error: Exception, where: str) -> None:
         place = f"{raw.topic}-{raw.partition}@{raw.offsets[row]}"
@@ -88,17 +135,25 @@ class PolicyHandlers:
         trace = "".join(traceback.format_exception(error))[-STACKTRACE_CHARS_MAX:]
         headers: list[tuple[str, Any]] = list((raw.headers[row] if raw.headers is not None else None) or ())
         facts = {
-            "exception": f"{type(error).__module__}.{type(error).__qualname__}",
+            "exception": _name(error),
             "stacktrace": trace,
             "message": message,
             "topic": raw.topic,
             "partition": str(raw.partition),
             "offset": str(raw.offsets[row]),
         }
-        headers += [(f"{_PREFIX}{name}", text.encode()) for name, text in facts.items()]
-        self._collector.send(
-            str(self._config.dead_letter_topic), [raw.keys[row]], [raw.values[row]], [raw.timestamps[row]], [headers]
-        )
+        self._send_dead(raw.keys[row], raw.values[row], raw.timestamps[row], headers + _headers(facts))
+
+    def _send_dead(self, key: bytes | None, value: bytes | None, timestamp: int, headers: list[Any]) -> None:
+        self._collector.send(str(self._config.dead_letter_topic), [key], [value], [timestamp], [headers])
+
+
+def _name(error: Exception) -> str:
+    return f"{type(error).__module__}.{type(error).__qualname__}"
+
+
+def _headers(facts: dict[str, str]) -> list[tuple[str, bytes]]:
+    return [(f"{_PREFIX}{name}", text.encode()) for name, text in facts.items()]
 
 
 def _bytes(value: Any) -> bytes | None:

@@ -6,7 +6,7 @@ topology is refused by name instead of running tasks that mean something else. A
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,10 +30,19 @@ class TaskMapping:
     tasks: tuple[str | None, ...]
     # The topology's stores as `Topology.to_json()` has them, so that a changed topology can be held against the last one.
     stores: list[dict[str, Any]] | None = field(default=None, compare=False)
+    # Every internal topic that the application has had: what is its own, whatever others are called.
+    topics: tuple[str, ...] | None = field(default=None, compare=False)
 
     def task(self, partition: int) -> str | None:
         """The task of a partition; None for partitions that stand for nothing."""
         return self.tasks[partition] if partition < len(self.tasks) else None
+
+    def owned(self, application_id: str) -> list[str]:
+        """The internal topics that the application recorded as its own; of an old record, those of its stores."""
+        if self.topics is not None:
+            return list(self.topics)
+        found = [names.changelog_topic(application_id, str(each.get("name"))) for each in self.stores or []]
+        return sorted(found)
 
 
 def extended(former: TaskMapping | None, topology_hash: str, tasks: list[str]) -> TaskMapping:
@@ -57,16 +66,18 @@ class MappingTopic:
         self._application_id = application_id
         self.topic = names.tasks_topic(application_id)
 
-    def agree(self, topology: Topology, tasks: list[str]) -> TaskMapping:
-        """The mapping to run by, published if it is new.
+    def agree(self, topology: Topology, tasks: list[str], topics: Iterable[str] = ()) -> TaskMapping:
+        """The mapping to run by, published if it is new; `topics` are the internal topics of this topology.
 
         Raises TopologyError while members run another topology, and for a change that would lose or misread state.
         """
         former = self.read()
-        wanted = replace(extended(former, topology.hash, tasks), stores=topology.to_json()["stores"])
-        if former == wanted:
+        # Those of former topologies stay: they exist, and nobody else knows whose they are.
+        owned = tuple(sorted({*topics, *(former.owned(self._application_id) if former else ())}))
+        wanted = replace(extended(former, topology.hash, tasks), stores=topology.to_json()["stores"], topics=owned)
+        if former == wanted and former.topics == owned:
             return wanted
-        if former is not None:
+        if former is not None and former != wanted:
             self._refuse_if_alive(former, topology.hash)
             if former.stores is not None:
                 check_change({"stores": former.stores}, topology)
@@ -90,7 +101,8 @@ class MappingTopic:
         return _last_mapping(self._client, self.topic, begin, end)
 
     def _write(self, mapping: TaskMapping) -> None:
-        text = json.dumps({"v": 1, "hash": mapping.hash, "tasks": mapping.tasks, "stores": mapping.stores})
+        record = {"v": 1, "hash": mapping.hash, "tasks": mapping.tasks}
+        text = json.dumps({**record, "stores": mapping.stores, "topics": mapping.topics})
         failed: list[str] = []
         producer = Producer({**self._client, "enable.idempotence": True})
         producer.produce(
@@ -150,7 +162,9 @@ def _parse(text: bytes, topic: str) -> TaskMapping:
     try:
         read = json.loads(text)
         tasks = tuple(None if t is None else str(t) for t in read["tasks"])
-        return TaskMapping(str(read["hash"]), tasks, read.get("stores"))
+        topics = read.get("topics")
+        owned = None if topics is None else tuple(str(t) for t in topics)
+        return TaskMapping(str(read["hash"]), tasks, read.get("stores"), owned)
     except (ValueError, KeyError, TypeError) as error:
         raise Fatal(
             f"the task mapping in {topic} cannot be read ({error}): was it written by something else?"

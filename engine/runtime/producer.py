@@ -1,8 +1,9 @@
 """The one producer of an instance: sinks, repartition topics and changelogs go through it, in one transaction.
 
 Owner: the loop; its thread only. Between the tasks and the broker in a record's way. `send` is the collector that tasks
-are given. Delivery is checked as a whole: with transactions a failed record fails the commit; without, failures are
-collected by the delivery callback and raised at `flush`.
+are given. What a topic would refuse is handed to `refused` before it enters a transaction (`outputs`). Delivery is
+checked as a whole: with transactions a failed record fails the commit; without, failures are collected by the delivery
+callback and raised at `flush`.
 
     idle ──begin──> open ──commit──> idle
                      └────abort────> idle        a fenced or broken producer is closed and replaced
@@ -22,8 +23,9 @@ from confluent_kafka import Producer as Client
 
 from engine import broker_errors, client_settings
 from engine.config import EngineConfig
-from engine.errors import BrokerUnavailable, Fatal, RebuildTask, StatehouseError, TaskMigrated
+from engine.errors import BrokerUnavailable, Fatal, ProductionError, RebuildTask, TaskMigrated
 from engine.runtime.bounded_call import BoundedCalls
+from engine.runtime.outputs import Outputs
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +33,10 @@ ANY_PARTITION = -1
 # Records that may wait for the broker before `produce` refuses more: half a second at full speed.
 QUEUE_RECORDS_MAX = 200_000
 QUEUE_KBYTES_MAX = 256 * 1024
+BATCH_BYTES_MAX = 1024 * 1024
+# librdkafka's own default.
+MESSAGE_BYTES_MAX = 1_000_000
+COMPRESSION = {"compression.codec", "compression.type"}
 # How long to wait for room in the queue in one go; every round serves delivery reports.
 ROOM_SECONDS = 0.05
 METADATA_SECONDS = 10.0
@@ -40,6 +46,8 @@ CLOSE_SECONDS = 3.0
 UNHEEDED_SECONDS = 1.0
 
 Result = TypeVar("Result")
+# What becomes of a record that its topic does not take: topic, key, value, timestamp, headers, why. Raises to stop.
+Refused = Callable[[str, bytes | None, bytes | None, int, Any, ProductionError], None]
 
 
 class TransactionAborted(RebuildTask):
@@ -53,13 +61,20 @@ class OutcomeUnknown(TransactionAborted):
 class Producer:
     """A producer with the guarantee of `config`; without transactions `begin`, `abort` and offsets do nothing."""
 
-    def __init__(self, config: EngineConfig, client: Mapping[str, Any], transactional_id: str) -> None:
+    def __init__(
+        self, config: EngineConfig, client: Mapping[str, Any], transactional_id: str, outputs: Outputs
+    ) -> None:
         self._config = config
+        self._outputs = outputs
+        self.refused: Refused = _stop
         self._settings = _settings(config, client, transactional_id)
+        self._message_bytes_max = int(self._settings["message.max.bytes"])
+        # A compressed record's size is not known here: then the broker says first which topic has one too large.
+        self._judges_size = not COMPRESSION & set(self._settings)
         self.transactional = config.exactly_once
         self.in_transaction = False
         self._calls = BoundedCalls()
-        self._failed: list[str] = []
+        self._failed: list[tuple[KafkaError, str]] = []
         self._fatal: KafkaError | None = None
         self._unknown = False  # whether the transaction's end is not known, or the client never began
         self._renew = False  # whether the client should be replaced after the next abort
@@ -72,7 +87,11 @@ class Producer:
         """Connect, fencing whoever used this transactional id before; raises BrokerUnavailable when no broker answers."""
         self._failed.clear()
         self._fatal = None
-        settings = {**self._settings, "error_cb": self._on_error}
+        settings = {
+            **self._settings,
+            "batch.size": min(self._settings["batch.size"], self._outputs.batch_bytes_max),
+            "error_cb": self._on_error,
+        }
         if not self.transactional:
             # One call a record (0.2 µs) is the price of noticing a failure where no transaction would.
             settings["on_delivery"] = self._on_delivery
@@ -96,11 +115,25 @@ class Producer:
         headers: Sequence[Any] | None = None,
         partitions: Sequence[int | None] | None = None,
     ) -> None:
-        """Queue records; a None partition means murmur2 of the key. Waits while the queue is full."""
+        """Queue records; a None partition means murmur2 of the key. Waits while the queue is full.
+
+        What the topic does not take goes to `refused`, which raises, or returns so that the record is skipped.
+        """
+        if not keys:
+            return
         self.begin()
+        now_ms = time.time_ns() // 1_000_000
+        limits = self._outputs.of(topic)
+        bytes_from = self._message_bytes_max if self._judges_size else 0
+        if not limits.takes_all(keys, values, timestamps, headers, now_ms, bytes_from):
+            rows = zip(keys, values, timestamps, headers or [None] * len(keys), strict=True)
+            why = [limits.refusal(*row, now_ms, bytes_from) for row in rows]
+            if any(why):
+                self._sift(topic, why, keys, values, timestamps, headers, partitions)
+                return
         self.records_total += len(keys)
         if headers is None and partitions is None:
-            self._produce_columns(topic, ANY_PARTITION, keys, values, timestamps)
+            self._produce_columns(topic, ANY_PARTITION, keys, values, timestamps, self.refused)
             return
         count = len(keys)
         every_header = headers if headers is not None else [None] * count
@@ -109,7 +142,36 @@ class Producer:
             keys, values, timestamps, every_header, every_partition, strict=True
         ):
             place = ANY_PARTITION if partition is None else partition
-            self._send_one(topic, value, key, place, None, at, header)
+            self._send_one(topic, value, key, place, None, at, header, self.refused)
+
+    def _sift(
+        self,
+        topic: str,
+        why: Sequence[ProductionError | None],
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+        timestamps: Sequence[int],
+        headers: Sequence[Any] | None,
+        partitions: Sequence[int | None] | None,
+    ) -> None:
+        """Send what the topic takes, and hand the rest to the handler."""
+        taken = [row for row, error in enumerate(why) if error is None]
+        for row, error in enumerate(why):
+            if error is not None:
+                header = None if headers is None else headers[row]
+                self.refused(topic, keys[row], values[row], timestamps[row], header, error)
+
+        def chosen(column: Sequence[Any]) -> list[Any]:
+            return [column[row] for row in taken]
+
+        self.send(
+            topic,
+            chosen(keys),
+            chosen(values),
+            chosen(timestamps),
+            None if headers is None else chosen(headers),
+            None if partitions is None else chosen(partitions),
+        )
 
     def _produce_columns(
         self,
@@ -118,6 +180,7 @@ class Producer:
         keys: Sequence[bytes | None],
         values: Sequence[bytes | None],
         timestamps: Sequence[int],
+        refused: Refused,
     ) -> None:
         """Produce parallel columns. `map` calls `produce` from C: a loop's own steps would cost half as much again."""
         if 0 in timestamps:
@@ -145,7 +208,9 @@ class Producer:
                 self._serve(ROOM_SECONDS)
                 self.raise_failure()
             except KafkaException as error:
-                raise self._refused(error, topic) from error
+                row = count - length_hint(rest) - 1
+                self._refuse(error, topic, keys[row], values[row], timestamps[row], None, refused)
+                start = row + 1
             else:
                 return
 
@@ -170,9 +235,10 @@ class Producer:
         if headers or last[2] is None:
             # A buffer's changelog: few records, each as the time of its sending and the format's headers want it.
             for key, value, at in rest:
-                self._send_one(topic, value, key, partition, None, at, None if value is None else headers)
+                self._send_one(topic, value, key, partition, None, at, None if value is None else headers, _stop)
         elif rest:
-            self._produce_columns(topic, partition, *zip(*rest, strict=True))
+            keys, values, times = zip(*rest, strict=True)
+            self._produce_columns(topic, partition, keys, values, times, _stop)
 
         def delivered(error: KafkaError | None, message: Any) -> None:
             if error is None:
@@ -181,7 +247,7 @@ class Producer:
                 self._on_delivery(error, message)
 
         key, value, at = last
-        self._send_one(topic, value, key, partition, delivered, at, None if value is None else headers)
+        self._send_one(topic, value, key, partition, delivered, at, None if value is None else headers, _stop)
 
     def _send_one(
         self,
@@ -192,6 +258,7 @@ class Producer:
         callback: Callable[..., None] | None,
         at: int | None,
         headers: Any,
+        refused: Refused,
     ) -> None:
         # librdkafka takes time 0 for "now".
         sent_at = 0 if at is None else at or 1
@@ -206,19 +273,42 @@ class Producer:
                 self._serve(ROOM_SECONDS)
                 self.raise_failure()
             except KafkaException as error:
-                raise self._refused(error, topic) from error
+                self._refuse(error, topic, key, value, sent_at, headers, refused)
+                return
             else:
                 return
 
-    def _refused(self, error: KafkaException, topic: str) -> StatehouseError:
+    def _refuse(
+        self,
+        error: KafkaException,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        at: int,
+        headers: Any,
+        refused: Refused,
+    ) -> None:
+        """React to what `produce` says: ask the handler about a record that the client does not take, raise the rest."""
         code = broker_errors.cause(error).code()
         if code == KafkaError.MSG_SIZE_TOO_LARGE:
-            return Fatal(f"a record for topic {topic} is larger than message.max.bytes: raise it here and on the topic")
+            # The client looks before it queues a record: it is in no transaction.
+            size = len(key or b"") + len(value or b"")
+            why = f"it has {size:,} bytes, and the client's message.max.bytes is {self._message_bytes_max:,}"
+            refused(topic, key, value, at, headers, ProductionError(f"{why}: raise it with client_settings"))
+            return
         if code in {broker_errors.STATE, broker_errors.FENCED} and self.transactional:
-            return TransactionAborted(
+            self._ask_why()
+            raise TransactionAborted(
                 f"the transaction ended while records for {topic} were sent: {error.args[0].str()}"
-            )
-        return broker_errors.named(error, f"a record for topic {topic} was refused")
+            ) from error
+        raise broker_errors.named(error, f"a record for topic {topic} was refused") from error
+
+    def _ask_why(self) -> None:
+        """Raise what ended the transaction, where that is known: `produce` only says that it has ended.
+
+        Nothing can be committed by asking: the client answers with the error until the transaction is aborted.
+        """
+        self._in_transaction(self._client.commit_transaction, "the transaction failed")
 
     # -- the transaction ----------------------------------------------------------------------------------------------
 
@@ -297,7 +387,11 @@ class Producer:
         return False
 
     def replace(self) -> None:
-        """Give up this producer and open another under the same id."""
+        """Give up this producer and open another under the same id; raises MissingTopic when an output topic is gone.
+
+        A client waits for a deleted topic as for a slow broker, so what it could not deliver is no clue.
+        """
+        self._outputs.learn()
         self._client.purge()
         self.open()
 
@@ -329,6 +423,7 @@ class Producer:
             if found.fatal():
                 self._fatal = found
             self._renew = not isinstance(broker_errors.named(found, what), TaskMigrated)
+            self._raise_what_stays(found, what)
             raise TransactionAborted(f"{what}: {found.str()}") from error
         except BrokerUnavailable as error:
             self._unknown = True
@@ -359,15 +454,41 @@ class Producer:
         if self._fatal is not None:
             raise TransactionAborted(f"the producer failed: {self._fatal.str()}")
         if self._failed:
-            raise TransactionAborted(f"{len(self._failed)} records were not delivered; the first: {self._failed[0]}")
+            error, place = self._failed[0]
+            what = f"{len(self._failed)} records were not delivered, the first to {place}"
+            self._raise_what_stays(error, what)
+            raise TransactionAborted(f"{what}: {error.str()}")
+
+    def _raise_what_stays(self, error: KafkaError, what: str) -> None:
+        """Raise Fatal for what doing it again would not mend; return for what it may."""
+        if error.code() in broker_errors.REFUSED:
+            judged, self._judges_size = self._judges_size, True
+            # Settings that have changed, and sizes before compression, are heeded when the records come again.
+            if not self._outputs.learn() and judged:
+                raise Fatal(
+                    f"{what}: {error.str()}. A topic refuses a record, and none of its settings says why: change the "
+                    "topic or what is written"
+                )
+            return
+        named = broker_errors.named(error, what)
+        if error.code() in broker_errors.DENIED or isinstance(named, broker_errors.MissingTopic):
+            raise named
 
     def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
-            self._failed.append(f"{message.topic()}-{message.partition()}: {error.str()}")
+            self._failed.append((error, f"{message.topic()}-{message.partition()}"))
 
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():
             self._fatal = error
+
+
+def _stop(topic: str, key: bytes | None, value: bytes | None, _at: int, _headers: Any, error: ProductionError) -> None:
+    """A changelog's record is never skipped: its store would hold what the changelog does not."""
+    raise Fatal(
+        f"topic {topic} does not take a record (key of {len(key or b''):,} bytes, value of {len(value or b''):,} bytes): "
+        f"{error}. Raise max.message.bytes of the topic too, or keep smaller values"
+    ) from error
 
 
 def _settings(config: EngineConfig, client: Mapping[str, Any], transactional_id: str) -> dict[str, Any]:
@@ -375,12 +496,14 @@ def _settings(config: EngineConfig, client: Mapping[str, Any], transactional_id:
         "queue.buffering.max.messages": QUEUE_RECORDS_MAX,
         "queue.buffering.max.kbytes": QUEUE_KBYTES_MAX,
         "linger.ms": 20,
-        "batch.size": 1024 * 1024,
+        "batch.size": BATCH_BYTES_MAX,
+        "message.max.bytes": MESSAGE_BYTES_MAX,
         **client_settings.of_kind(config.client_settings, client_settings.PRODUCER),
         **client,
         "enable.idempotence": True,
         "partitioner": "murmur2_random",
     }
+    settings["batch.size"] = int(settings["batch.size"])
     if config.exactly_once:
         settings["transactional.id"] = transactional_id
         settings["transaction.timeout.ms"] = config.transaction_timeout

@@ -46,6 +46,9 @@ class Handlers(Protocol):
     def processing(self, task_id: str, node: str, batch: Batch, row: int, error: Exception) -> None:
         """User code raised."""
 
+    def serialization(self, task_id: str, node: str, batch: Batch, row: int, error: Exception) -> None:
+        """The serde of a sink refused."""
+
 
 class TaskContext:
     """What all nodes and stores of one task share. Stores take it as their context: they read `timestamp`."""
@@ -237,6 +240,9 @@ class _NodeContext:
 
     def failed(self, batch: Batch, row: int, error: Exception) -> None:
         self._task.handlers.processing(self.task_id, self._node.name, batch, row, error)
+
+    def unwritable(self, batch: Batch, row: int, error: Exception) -> None:
+        self._task.handlers.serialization(self.task_id, self._node.name, batch, row, error)
 
     def forward_now(self, batch: Batch, child: int | None = None) -> None:
         if child is None:

@@ -40,6 +40,8 @@ class _Raise:
         where = f"task {task_id}, node {node}, key {batch.keys[row]!r}"
         raise ProcessingError(f"{where}: {type(error).__name__}: {error}") from error
 
+    serialization = processing
+
 
 class TopologyTestDriver:
     """Runs a topology in this thread. Use it as a context manager, or `close` it: RocksDB stores live in a directory.

@@ -52,6 +52,9 @@ class LoneContext:
     def dropped(self, count: int, _reason: str = "") -> None:
         self.dropped_records += count
 
+    def unwritable(self, batch: Batch, row: int, error: Exception) -> None:
+        self.failed(batch, row, error)
+
     def failed(self, _batch: Batch, _row: int, error: Exception) -> None:
         raise error
 

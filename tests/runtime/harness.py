@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from engine.config import EngineConfig
 from engine.instance import Engine
@@ -34,6 +35,17 @@ def create(kafka, topic: str, *, partitions: int = 1, config: dict[str, str] | N
     """Create a topic that keeps everything: by default the broker deletes records whose time is a week ago or in 1970."""
     kafka.create(topic, partitions=partitions, config={"retention.ms": "-1", **(config or {})})
     return topic
+
+
+def alter(kafka, topic: str, **settings: str) -> None:
+    """Change settings of a topic, dots written as underscores."""
+    entries = [
+        ConfigEntry(name.replace("_", "."), value, incremental_operation=AlterConfigOpType.SET)
+        for name, value in settings.items()
+    ]
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=entries)
+    admin = kafka.admin()
+    admin.incremental_alter_configs([resource])[resource].result(20)
 
 
 def produce(kafka, topic: str, records: Iterable[tuple]) -> None:

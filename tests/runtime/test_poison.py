@@ -65,12 +65,3 @@ def test_dead_letters_go_out_exactly_once_with_their_cause(kafka, application, t
     dead = read(kafka, f"{application}.dead")
     assert [(key, value, at) for key, value, at, _ in dead] == [(b"k", bad, 1_007 + 100 * i) for i in range(10)]
     assert len(read(kafka, programs.output_topic(application))) == 990
-
-
-def test_a_record_that_the_output_topic_refuses_for_ever_stops_the_engine_by_name(kafka, tmp_path):
-    name = kafka.unique("toolarge")
-    create(kafka, programs.input_topic(name))
-    create(kafka, programs.output_topic(name), config={"max.message.bytes": "500"})
-    produce(kafka, programs.input_topic(name), [(b"k", b"x" * 5_000)])
-    with pytest.raises(Fatal, match="commits in a row failed"):
-        run_to_the_end(programs.passed_through(name), config(kafka, name, tmp_path / "state"))

@@ -2,10 +2,12 @@
 
 import pytest
 
+from engine.changelog.topics import Topics
 from engine.config import AT_LEAST_ONCE
 from engine.runtime import producer as producers
+from engine.runtime.outputs import Outputs
 from engine.runtime.producer import Producer, TransactionAborted
-from tests.runtime.harness import config, create, produce, read
+from tests.runtime.harness import alter, config, create, eventually, produce, read
 
 pytestmark = pytest.mark.kafka
 
@@ -13,7 +15,8 @@ pytestmark = pytest.mark.kafka
 def make(kafka, tmp_path, **settings):
     name = kafka.unique("producer")
     found = config(kafka, name, tmp_path, **settings)
-    return Producer(found, {"bootstrap.servers": kafka.bootstrap_servers}, name)
+    client = {"bootstrap.servers": kafka.bootstrap_servers}
+    return Producer(found, client, name, Outputs(Topics(client), []))
 
 
 def columns(count):
@@ -46,17 +49,30 @@ def test_what_is_aborted_is_never_seen(kafka, tmp_path):
 
 
 @pytest.mark.parametrize("settings", [{}, {"guarantee": AT_LEAST_ONCE}])
-def test_a_record_that_the_broker_refuses_fails_the_commit(kafka, tmp_path, settings):
-    topic = create(kafka, kafka.unique("small"), config={"max.message.bytes": "500"})
+def test_a_topic_that_has_become_smaller_fails_the_commit_and_is_known_from_then_on(kafka, tmp_path, settings):
+    topic = create(kafka, kafka.unique("small"))
     producer = make(kafka, tmp_path, **settings)
-    producer.send(topic, [b"k"], [b"x" * 5_000], [1])
-    with pytest.raises(TransactionAborted):
+    refused = []
+
+    def note(_topic, key, value, _at, _headers, error):
+        refused.append((key, len(value), str(error)))
+
+    producer.refused = note
+
+    def send():
+        producer.send(topic, [b"k", b"k"], [b"x" * 5_000, b"fits"], [1, 1])
         producer.commit() if producer.transactional else producer.flush()
-    producer.abort()
-    producer.send(topic, [b"k"], [b"fits"], [1])
+
+    producer.send(topic, [b"k"], [b"before"], [1])
     producer.commit() if producer.transactional else producer.flush()
+    alter(kafka, topic, max_message_bytes="500")
+    with pytest.raises(TransactionAborted):
+        eventually(send, "the broker has heard of it")
+    producer.abort()
+    send()
     producer.close()
-    assert [value for _, value, *_ in read(kafka, topic)] == [b"fits"]
+    assert refused == [(b"k", 5_000, "it has 5,092 bytes, and max.message.bytes of the topic is 500")]
+    assert read(kafka, topic)[-1][1] == b"fits"
 
 
 def test_keys_go_where_java_puts_them_and_time_0_is_not_now(kafka, tmp_path):
@@ -79,9 +95,8 @@ def test_a_second_producer_of_the_same_id_fences_the_first(kafka, tmp_path):
     topic = create(kafka, kafka.unique("fenced"))
     first = make(kafka, tmp_path)
     first.send(topic, *columns(3))
-    second = Producer(
-        first._config, {"bootstrap.servers": kafka.bootstrap_servers}, first._settings["transactional.id"]
-    )
+    client = {"bootstrap.servers": kafka.bootstrap_servers}
+    second = Producer(first._config, client, first._settings["transactional.id"], first._outputs)
     with pytest.raises(TransactionAborted):
         first.commit()
     second.send(topic, [b"k"], [b"v"], [1])

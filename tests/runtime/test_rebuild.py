@@ -4,13 +4,12 @@ import shutil
 
 import pytest
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 from rocksdict import Options, Rdict
 
 from engine.control import status
 from engine.stores import memory_budget
 from tests.runtime import programs
-from tests.runtime.harness import config, create, eventually, produce, read, run_to_the_end, running
+from tests.runtime.harness import alter, config, create, eventually, produce, read, run_to_the_end, running
 
 pytestmark = pytest.mark.kafka
 KEYS = 400
@@ -21,16 +20,6 @@ def fill(kafka, application):
     rows = [(b"%d-%04d" % (p, i) + b"x" * 200, b"v", 1_000, p) for p in range(4) for i in range(KEYS)]
     produce(kafka, programs.input_topic(application), rows)
     return [key for key, *_ in rows]
-
-
-def alter(kafka, topic, **settings):
-    entries = [
-        ConfigEntry(name.replace("_", "."), value, incremental_operation=AlterConfigOpType.SET)
-        for name, value in settings.items()
-    ]
-    resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=entries)
-    admin = kafka.admin()
-    admin.incremental_alter_configs([resource])[resource].result(20)
 
 
 def cut(kafka, topic, partition, offset):

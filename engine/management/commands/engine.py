@@ -19,7 +19,7 @@ from engine.config import GUARANTEES, POLICIES, EngineConfig
 from engine.errors import ConfigError, DiskFull, StateDirectoryLocked, StatehouseError, TopologyError
 from engine.hosting.children import command_line, end_with_parent, run_children
 from engine.instance import Engine
-from engine.management import chaos
+from engine.management import chaos, resetting
 from engine.runtime.signals import EXIT_CONFIG, EXIT_DISK_FULL, EXIT_FAILED, EXIT_LOCKED, EXIT_STOPPED, StopSignals
 from engine.topology.loading import load_build
 
@@ -48,6 +48,7 @@ SETTINGS: dict[str, Callable[[str], Any]] = {
     "poll_records": int,
     "deserialization_handler": str,
     "processing_handler": str,
+    "production_handler": str,
     "dead_letter_topic": str,
     "restore_bytes_per_second_max": int,
     "stop_timeout_ms": int,
@@ -57,6 +58,7 @@ CHOICES = {
     "guarantee": GUARANTEES,
     "deserialization_handler": POLICIES,
     "processing_handler": POLICIES,
+    "production_handler": POLICIES,
     "offset_reset": ("earliest", "latest"),
 }
 EXIT_CODES = {
@@ -71,23 +73,32 @@ LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 class Command(BaseCommand):
     """Runs the engine; the only place where it meets Django."""
 
-    help = "Run stateful processors over Kafka topics: engine run package.module:build --application-id shop"
+    help = "Run stateful processors over Kafka topics: engine run package.module:build --application-id shop; or reset them"
     requires_system_checks: list[str] = []  # noqa: RUF012 - Django's own spelling
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options; each setting can come from the environment too, as ENGINE_<NAME>."""
-        parser.add_argument("action", choices=["run", "chaos"])
+        actions = parser.add_subparsers(dest="action", required=True, metavar="run|chaos|reset")
+        self._add_run(actions.add_parser("run", help="run instances of an application"))
+        under_chaos = actions.add_parser("chaos", help="faults from a seed on an application of your own, and a verdict")
+        self._add_run(under_chaos)
+        chaos.add_arguments(under_chaos)
+        resetting.add_arguments(actions.add_parser("reset", help="start an application over: offsets, state, topics"))
+
+    @staticmethod
+    def _add_run(parser: ArgumentParser) -> None:
         parser.add_argument("build", metavar="package.module:function", help="the function that fills a StreamsBuilder")
         parser.add_argument("--instances", type=int, default=1, help="processes to start on this host")
         parser.add_argument("--client-settings", default=None, help="name=value,… for the Kafka client (TLS, SASL)")
         parser.add_argument("--stop-when-caught-up", action="store_true", default=None, help="end at the input's end")
-        chaos.add_arguments(parser)
         for name, kind in SETTINGS.items():
             parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=None, choices=CHOICES.get(name))
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Run until stopped."""
         logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+        if options["action"] == "reset":
+            sys.exit(resetting.run(options, self.stdout.write))
         end_with_parent()
         if options["action"] == "chaos":
             sys.exit(chaos.run(options))

@@ -18,7 +18,7 @@ from engine.errors import Fatal, Retry, TaskCorrupted, TaskMigrated
 from engine.runtime.commit import Committer
 from engine.runtime.consumer import Consumer
 from engine.runtime.membership import Membership
-from engine.runtime.producer import OutcomeUnknown, Producer, TransactionAborted
+from engine.runtime.producer import OutcomeUnknown, Producer, RebalanceOvertook, TransactionAborted
 from engine.runtime.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -102,7 +102,10 @@ class Loop:
             log.warning("what was not committed is undone: %s", error)
             self._undo = True
         except (TransactionAborted, TaskMigrated) as error:
-            log.warning("what was not committed is undone: %s", error)
+            if isinstance(error, RebalanceOvertook):
+                log.info("a rebalance overtook a commit, which is done again: %s", error)
+            else:
+                log.warning("what was not committed is undone: %s", error)
             self._undo = True
             self._count_abort(error)
         except TaskCorrupted as error:

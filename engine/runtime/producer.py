@@ -54,6 +54,14 @@ class TransactionAborted(RebuildTask):
     """The transaction cannot be committed: every task of the producer goes back to what was committed."""
 
 
+class RebalanceOvertook(TransactionAborted):
+    """The group moved on to another generation while this one committed: no fault, done again under the new one.
+
+    The broker counts generations up before it tells the members, and the client does not say that it is on its way
+    there, so a commit in between cannot be held back.
+    """
+
+
 class OutcomeUnknown(TransactionAborted):
     """Nobody here can tell whether the transaction was committed: ask the group, and replay the changelogs."""
 
@@ -424,7 +432,9 @@ class Producer:
                 self._fatal = found
             self._renew = not isinstance(broker_errors.named(found, what), TaskMigrated)
             self._raise_what_stays(found, what)
-            raise TransactionAborted(f"{what}: {found.str()}") from error
+            overtaken = found.code() in broker_errors.OVERTAKEN
+            kind = RebalanceOvertook if overtaken else TransactionAborted
+            raise kind(f"{what}: {found.str()}") from error
         except BrokerUnavailable as error:
             self._unknown = True
             raise OutcomeUnknown(str(error)) from error

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from engine.errors import ConfigError, TopologyError
 from engine.names import check_name
+from engine.topology import rocksdb_settings
 from engine.topology.stores import StoreSpec
 from engine.topology.suppliers import StoreSupplier
 
@@ -168,7 +169,8 @@ class Materialized:
     """How a result is stored, under which name. `store` is `rocksdb` (default) or `in-memory`; `as_` takes a supplier.
 
     `retention_ms` is for windows and sessions. `logging=False` gives up the changelog, and with it the store's survival.
-    `caching=False` emits every update, whatever the record cache's size.
+    `caching=False` emits every update, whatever the record cache's size. `rocksdb` has settings for this store, such as
+    `{"compression": "zstd"}` (`engine.topology.rocksdb_settings`).
     """
 
     name: str | None = None
@@ -180,9 +182,11 @@ class Materialized:
     caching: bool = True
     store: str = "rocksdb"
     supplier: StoreSupplier | None = None
+    rocksdb: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what no store can be."""
+        rocksdb_settings.check(self.rocksdb, self.name or "of Materialized")
         _check_optional(self.name, "store name")
         if self.store not in BACKENDS_BY_STORE:
             raise ConfigError(f"Materialized {self.name}: store {self.store!r} is neither 'rocksdb' nor 'in-memory'")
@@ -231,7 +235,10 @@ class Materialized:
         if self.supplier is None:
             if self.retention_ms is not None:
                 shape = {**shape, "retention_ms": self.retention_ms}
-            return StoreSpec(self.name, kind, BACKENDS_BY_STORE[self.store], **settings, **shape)
+            backend = BACKENDS_BY_STORE[self.store]
+            if self.rocksdb and backend != "rocksdb":
+                raise TopologyError(f"store {self.name} is not on RocksDB: it takes no RocksDB settings")
+            return StoreSpec(self.name, kind, backend, rocksdb=dict(self.rocksdb), **settings, **shape)
         return self._supplied(self.supplier.spec, kind, settings, shape)
 
     def _supplied(self, spec: StoreSpec, kind: str, settings: dict[str, Any], shape: dict[str, Any]) -> StoreSpec:
@@ -242,7 +249,7 @@ class Materialized:
         if spec.kind == "versioned":
             # A versioned store's answers depend on every put: it is neither cached nor timestamped twice.
             settings = {**settings, "timestamped": False, "caching": False}
-        return spec.with_(**settings, **given)
+        return spec.with_(rocksdb={**spec.rocksdb, **self.rocksdb}, **settings, **given)
 
 
 def joined_as(kind: type[Options], given: Any, what: str) -> Options:

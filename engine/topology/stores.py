@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.errors import ConfigError
 from engine.names import check_name
+from engine.topology import rocksdb_settings
 
 KINDS = ("key-value", "window", "session", "versioned")
 BACKENDS = ("rocksdb", "memory", "lru")
@@ -19,7 +20,7 @@ class StoreSpec:
     Times are ms. `retention_ms` belongs to window and session stores, `history_ms` to versioned ones, `max_entries`
     to the LRU map. `emit_final` asks for the time-ordered layout that emit-on-close scans. `retain_duplicates` keeps
     every put of a key and time (join windows). A spec without serdes holds bytes. `max_bytes` bounds an in-memory
-    store; `rocksdb` overrides RocksDB settings by name.
+    store; `rocksdb` has settings from `rocksdb_settings`.
     """
 
     name: str
@@ -52,6 +53,7 @@ class StoreSpec:
             raise ConfigError(f"store {self.name}: kind {self.kind!r} is none of {', '.join(KINDS)}")
         if self.backend not in BACKENDS:
             raise ConfigError(f"store {self.name}: backend {self.backend!r} is none of {', '.join(BACKENDS)}")
+        rocksdb_settings.check(self.rocksdb, self.name)
 
     def shape(self) -> dict[str, Any]:
         """Everything but serdes and supplier, as JSON can carry it: enough to build a store of the same layout."""

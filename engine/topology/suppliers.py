@@ -46,7 +46,12 @@ class StoreSupplier:
         return StoreSupplier(self.spec.with_(max_bytes=limit))
 
     def rocksdb(self, **settings: Any) -> StoreSupplier:
-        """Override RocksDB settings by name."""
+        """Give RocksDB settings, such as `compression="zstd"`; `engine.topology.rocksdb_settings` has all of them.
+
+        Raises ConfigError for others, and for a store that is not on RocksDB.
+        """
+        if self.spec.backend != "rocksdb":
+            raise ConfigError(f"store {self.name} is not on RocksDB: it takes no RocksDB settings")
         return StoreSupplier(self.spec.with_(rocksdb={**self.spec.rocksdb, **settings}))
 
 

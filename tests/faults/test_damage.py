@@ -43,7 +43,7 @@ def own_block_cache():
 
 def filled(spec, directory):
     """Make a store of several table files; returns its rows at each position that it had on disk, the last one last."""
-    store = open_store(spec.with_(rocksdb={"write_buffer_size": 1 << 16}), directory, Context())
+    store = open_store(spec.with_(rocksdb={"write_buffer_bytes": 1 << 16}), directory, Context())
     states = {None: {}}
     for number in range(ROWS):
         store.context.timestamp = number

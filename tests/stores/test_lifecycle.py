@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import serdes
+from engine import Materialized, Stores, serdes
 from engine.errors import (
     ConfigError,
     NullKeyError,
@@ -20,11 +20,13 @@ from engine.errors import (
     StoreError,
     StoreFull,
     TaskCorrupted,
+    TopologyError,
     UnsupportedOperation,
 )
 from engine.records import Tombstone, ValueAndTimestamp
 from engine.stores import Store, layouts, memory_budget, open_store
 from engine.stores.backend import EVERYTHING
+from engine.topology import rocksdb_settings
 from engine.topology.stores import StoreSpec
 from tests.stores.vectors import Context
 
@@ -366,20 +368,60 @@ def test_counts_are_near_the_truth(opened):
 # Settings --------------------------------------------------------------------------------------------------------------
 
 
-def test_rocksdb_settings_can_be_overridden_by_name(opened):
-    settings = {"write_buffer_size": 1 << 20, "compression_type": "zstd"}
+def test_rocksdb_settings_reach_rocksdb(opened):
+    settings = {
+        "compression": "zstd",
+        "bottommost_compression": "zlib",
+        "block_size": 16_384,
+        "write_buffer_bytes": 1 << 20,
+        "write_buffer_count": 4,
+        "bloom_bits_per_key": 0,
+        "open_files_max": 64,
+        "compaction": "universal",
+    }
+    assert set(settings) == {*rocksdb_settings.NUMBERS, *rocksdb_settings.CHOICES}
     store = opened(KV.with_(rocksdb=settings))
     put(store, "a", 1)
     store.commit(1)
     assert get(store, "a") == 1
+    written = max(store.backend.directory.glob("OPTIONS-*")).read_text()
+    for words in (
+        "compression=kZSTD", "bottommost_compression=kZlibCompression", "block_size=16384", "write_buffer_size=1048576",
+        "max_write_buffer_number=4", "filter_policy=nullptr", "max_open_files=64",
+        "compaction_style=kCompactionStyleUniversal",
+    ):  # fmt: skip
+        assert words in written, words
 
 
 @pytest.mark.parametrize(
-    "settings", [{"no_such": 1}, {"atomic_flush": False}, {"compression_type": "x"}, {"write_buffer_size": "x"}]
+    ("settings", "words"),
+    [
+        ({"no_such": 1}, "'no_such' cannot be given. Those that can: block_size, bloom_bits_per_key"),
+        ({"atomic_flush": False}, "cannot be given"),
+        ({"compression": "x"}, "none of none, lz4"),
+        ({"write_buffer_bytes": "x"}, "whole number from 65,536"),
+        ({"block_size": 1}, "whole number from 512"),
+        ({"bloom_bits_per_key": True}, "whole number"),
+    ],
 )
-def test_settings_that_are_unknown_or_ours_are_refused(settings, opened):
-    with pytest.raises(ConfigError):
-        opened(KV.with_(rocksdb=settings))
+def test_settings_that_are_unknown_or_ours_are_refused_when_the_store_is_described(settings, words):
+    with pytest.raises(ConfigError, match=words):
+        KV.with_(rocksdb=settings)
+    with pytest.raises(ConfigError, match=words):
+        Materialized("counts", rocksdb=settings)
+    with pytest.raises(ConfigError, match=words):
+        Stores.persistent_key_value("counts").rocksdb(**settings)
+
+
+def test_a_store_in_memory_takes_no_rocksdb_settings():
+    with pytest.raises(ConfigError, match="is not on RocksDB"):
+        Stores.in_memory_key_value("counts").rocksdb(compression="zstd")
+    with pytest.raises(TopologyError, match="is not on RocksDB"):
+        Materialized("counts", store="in-memory", rocksdb={"compression": "zstd"}).spec("key-value")
+    supplied = Materialized.as_(
+        Stores.persistent_key_value("counts").rocksdb(block_size=8_192), rocksdb={"compression": "none"}
+    )
+    assert supplied.spec("key-value").rocksdb == {"block_size": 8_192, "compression": "none"}
 
 
 def test_specs_that_make_no_sense_are_refused(opened):
@@ -423,7 +465,7 @@ from tests.stores.vectors import Context
 
 context = Context()
 context.timestamp = 0
-spec = SPECS[sys.argv[2]].with_(rocksdb={"write_buffer_size": 1 << 16})
+spec = SPECS[sys.argv[2]].with_(rocksdb={"write_buffer_bytes": 1 << 16})
 store = open_store(spec, Path(sys.argv[1]), context)
 first = (store.position or 0) + 1
 for number in range(first, first + 10_000_000):
@@ -448,7 +490,7 @@ def test_after_a_kill_data_and_position_agree(name, opened, tmp_path):
             for _ in range(400):
                 assert writer.stdout.readline()
             writer.send_signal(signal.SIGKILL)
-    store = opened(SPECS[name].with_(rocksdb={"write_buffer_size": 1 << 16}))
+    store = opened(SPECS[name].with_(rocksdb={"write_buffer_bytes": 1 << 16}))
     expected = store.position
     assert {get(store, f"key-{key}") for key in range(50)} == {expected}
 

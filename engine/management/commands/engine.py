@@ -80,7 +80,9 @@ class Command(BaseCommand):
         """Declare the options; each setting can come from the environment too, as ENGINE_<NAME>."""
         actions = parser.add_subparsers(dest="action", required=True, metavar="run|chaos|reset")
         self._add_run(actions.add_parser("run", help="run instances of an application"))
-        under_chaos = actions.add_parser("chaos", help="faults from a seed on an application of your own, and a verdict")
+        under_chaos = actions.add_parser(
+            "chaos", help="faults from a seed on an application of your own, and a verdict"
+        )
         self._add_run(under_chaos)
         chaos.add_arguments(under_chaos)
         resetting.add_arguments(actions.add_parser("reset", help="start an application over: offsets, state, topics"))

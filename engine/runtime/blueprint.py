@@ -72,14 +72,15 @@ def survey(topology: Topology, config: EngineConfig, topics: Topics) -> Blueprin
     outputs = _outputs(topology, config)
     inputs = [*topology.input_topics(), *global_topics.values()]
     external = topics.partition_counts([*inputs, *outputs])
-    for topic in outputs:
-        if topic not in external:
-            raise TopologyError(f"output topic {topic} does not exist: create it, then start again")
+    there = set(external)
     external = {topic: count for topic, count in external.items() if topic not in set(outputs) - set(inputs)}
     for topic in global_topics.values():
         if topic not in external:
             raise TopologyError(f"topic {topic} of a global table does not exist: create it, then start again")
     counts = partitions.partition_counts(topology, shapes, application, external)
+    for topic in outputs:
+        if topic not in there:
+            raise TopologyError(f"output topic {topic} does not exist: create it, then start again")
     task_counts = partitions.task_counts(shapes, counts)
     tasks = {}
     for shape in shapes:

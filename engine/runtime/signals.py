@@ -24,6 +24,9 @@ EXIT_STOP_TIMED_OUT = 75
 EXIT_FORCED = 130
 
 
+STOPPING = (signal.SIGTERM, signal.SIGINT)
+
+
 class StopSignals:
     """Turns signals into a stop. Made and installed on the main thread."""
 
@@ -33,11 +36,25 @@ class StopSignals:
         self._asked = False
 
     def install(self) -> None:
-        """Listen from now on."""
-        signal.signal(signal.SIGTERM, self._on_signal)
-        signal.signal(signal.SIGINT, self._on_signal)
+        """Listen from now on.
 
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        In a thread of its own: Python runs a handler on the main thread only, which may stand in a call for minutes, and
+        a second signal has to be heard just then.
+        """
+        heard, tell = os.pipe()
+        os.set_blocking(tell, False)
+        signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
+        for number in STOPPING:
+            signal.signal(number, _nothing)
+        threading.Thread(target=self._listen, args=(heard,), name="signals", daemon=True).start()
+
+    def _listen(self, heard: int) -> None:
+        while numbers := os.read(heard, 64):
+            for number in numbers:
+                if number in STOPPING:
+                    self._on_signal(number)
+
+    def _on_signal(self, number: int) -> None:
         if self._asked:
             os._exit(EXIT_FORCED)
         self._asked = True
@@ -46,6 +63,10 @@ class StopSignals:
         bound = threading.Timer(self._timeout, _give_up, (self._timeout,))
         bound.daemon = True
         bound.start()
+
+
+def _nothing(_number: int, _frame: FrameType | None) -> None:
+    """Take the default's place; the listener does the rest."""
 
 
 def _give_up(seconds: float) -> None:

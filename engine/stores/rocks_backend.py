@@ -59,7 +59,7 @@ class RocksBackend:
         self._writing = WriteOptions()
         self._writing.disable_wal = True  # type: ignore[method-assign, assignment]
         if not read_only:
-            directory.mkdir(parents=True, exist_ok=True)
+            directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         access = AccessType.read_only() if read_only else AccessType.read_write()
         made = make_options(overrides)
         with self._named_errors("opened"):

@@ -399,9 +399,10 @@ class Producer:
 
         A client waits for a deleted topic as for a slow broker, so what it could not deliver is no clue.
         """
-        self._outputs.learn()
         self._client.purge()
         self.open()
+        # Behind the opening, which is bounded: brokers that answered it answer this.
+        self._outputs.learn()
 
     def close(self) -> None:
         """Leave; an open transaction is aborted so that readers need not wait for its timeout."""

@@ -3,6 +3,7 @@
 Immutable after `survey`; any thread may read it.
 """
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,6 +18,9 @@ from engine.runtime.record_queue import Place
 from engine.topology.operations import GlobalSource, Sink
 from engine.topology.stores import StoreSpec
 from engine.topology.topology import Topology
+
+# How long a topic may take from its creation until all brokers know it, before it counts as missing.
+NEW_TOPIC_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def survey(topology: Topology, config: EngineConfig, topics: Topics) -> Blueprin
     }
     outputs = _outputs(topology, config)
     inputs = [*topology.input_topics(), *global_topics.values()]
-    external = topics.partition_counts([*inputs, *outputs])
+    external = _counts(topics, [*inputs, *outputs])
     there = set(external)
     external = {topic: count for topic, count in external.items() if topic not in set(outputs) - set(inputs)}
     for topic in global_topics.values():
@@ -109,6 +113,16 @@ def survey(topology: Topology, config: EngineConfig, topics: Topics) -> Blueprin
         global_topics,
         config.caching,
     )
+
+
+def _counts(topics: Topics, asked: list[str]) -> dict[str, int]:
+    """Partitions of those topics that exist; one that was made a moment ago is not known to every broker yet."""
+    deadline = time.monotonic() + NEW_TOPIC_SECONDS
+    while True:
+        found = topics.partition_counts(asked)
+        if len(found) == len(set(asked)) or time.monotonic() > deadline:
+            return found
+        time.sleep(0.1)
 
 
 def written_topics(blueprint: Blueprint, config: EngineConfig) -> set[str]:

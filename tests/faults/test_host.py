@@ -104,7 +104,7 @@ def test_clock_jumps_of_an_hour_never_turn_stream_time_back():
 def test_kills_in_mid_write_leave_data_and_position_in_agreement(name, tmp_path):
     """The short version is in tests/stores/test_lifecycle.py."""
     chance = random.Random(SEED)
-    spec = SPECS[name].with_(rocksdb={"write_buffer_size": 1 << 16})
+    spec = SPECS[name].with_(rocksdb={"write_buffer_bytes": 1 << 16})
     kills = of_soak(170)
     for _ in range(kills):
         with run_here(_WRITER, tmp_path / "store", name) as writer:

@@ -39,7 +39,7 @@ def overview() -> Snapshot:
     for state in board.applications.values():
         found = problems.of_application(state)
         wrong += found
-        applications.append(_card(state, problems.verdict(state, found, stale=stale)))
+        applications.append(_card(state, problems.verdict(state, found, stale=stale), stale=stale))
     running = recorded.count_jobs("running") + recorded.count_jobs("cancelling")
     return _snapshot(
         board,
@@ -218,12 +218,16 @@ def _state(board: Board, app: str) -> State | None:
     return State(app) if Application.objects.filter(id=app).exists() else None
 
 
-def _card(state: State, verdict: dict[str, str]) -> dict[str, Any]:
+def _card(state: State, verdict: dict[str, str], *, stale: bool) -> dict[str, Any]:
     stores = [store_shapes.summary(state, store) for store in store_shapes.store_names(state)]
     running = [record for name, record in state.instances.items() if name not in state.unreachable]
     return {
         "id": state.id,
         "verdict": verdict,
+        "verdicts": [
+            {"instance": name} | problems.instance_verdict(state, record, stale=stale)
+            for name, record in sorted(state.instances.items())
+        ],
         "instances": {
             "total": len(state.instances),
             "running": sum(record.state == "running" for record in running),

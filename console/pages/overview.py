@@ -74,6 +74,10 @@ def card(application: dict[str, Any], palette: dict[str, int]) -> dict[str, Any]
         "level": verdicts.level(application["verdict"]),
         "word": verdicts.application_word(application["verdict"]),
         "words": application["verdict"]["reason"],
+        "instances": [
+            each | {"level": verdicts.level(each["status"]), "word": verdicts.words(each["status"])}
+            for each in application.get("verdicts", [])
+        ],
         "owners": owners,
         "counts": counts,
         "stores": [store_row(name, store, palette) for store in application["stores"]],

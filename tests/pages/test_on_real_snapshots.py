@@ -129,3 +129,11 @@ def test_a_form_without_its_token_is_refused_in_the_products_own_words(as_role):
     answer = as_role("operator", enforce_csrf_checks=True).post("/sign-out/")
     assert answer.status_code == 403
     assert "The form is too old to be trusted." in text_of(answer)
+
+
+def test_each_instance_has_its_verdict_in_words_on_the_overview(observed, as_role):  # noqa: F811
+    broken = {"state": "failed", "reason": "the disk is full"}
+    observed.report(*reports.shop(), reports.instance("engine-2", sequence=9, tasks=["0_1"], **broken))
+    observed.observer._beat()
+    page = text_of(as_role("viewer").get("/"))
+    assert "engine-2 stopped the disk is full" in page

@@ -103,6 +103,7 @@ def page(
             palette,
             "" if tab == "partitions" else f"{request.path.split(f'/stores/{name}/')[0]}/stores/{name}/partitions/",
         ),
+        "may_schedule": policy.allowed(request.user, "schedule", app, name),
         "actions": [
             {"kind": kind, "allowed": policy.allowed(request.user, kind, app, name), "role": policy.ACTIONS[kind]}
             for kind in ("rebuild", "compact", "export")

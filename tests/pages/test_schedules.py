@@ -11,6 +11,8 @@ NEW = "/applications/flights/stores/departures-by-carrier/schedule/"
 
 
 def test_one_is_previewed_made_paused_and_deleted(signed_in: Any, site: Site) -> None:
+    signed_in.goto(site.url + NEW.removesuffix("schedule/"))
+    assert signed_in.get_attribute("a:has-text('Schedule…')", "href") == NEW
     signed_in.goto(f"{site.url}{NEW}?kind=compact&cron=often")
     assert "Write five fields" in signed_in.inner_text("[role=alert]")
     assert signed_in.is_disabled("button:has-text('Schedule it')")

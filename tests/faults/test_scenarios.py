@@ -151,7 +151,8 @@ def test_a_task_fails_before_its_commit_and_nothing_shows_twice(kafka, applicati
     processes(engine, 20)
     commits(engine)
     output = programs.output_topic(application)
-    assert values_of(kafka, output) == {0: list(range(10)), 1: list(range(10))}
+    # The marker of a transaction lands a moment after its commit has returned.
+    eventually(lambda: values_of(kafka, output) == {0: list(range(10)), 1: list(range(10))}, "20 committed")
     assert sums_of(engine) == ({0: 45, 1: 45}, {0: 45, 1: 45})
 
     write(kafka, application, range(10, 13))
@@ -169,9 +170,11 @@ def test_a_task_fails_before_its_commit_and_nothing_shows_twice(kafka, applicati
     assert sum(map(len, values_of(kafka, output).values())) == 20
     failing.clear()
     run_to_the_end(summed(application), settings)
-    assert values_of(kafka, output) == {0: list(range(20)), 1: list(range(20)), 2: [100], 3: [100]}
+    every = {0: list(range(20)), 1: list(range(20)), 2: [100], 3: [100]}
+    eventually(lambda: values_of(kafka, output) == every, "all committed")
     running_sums = [sum(range(n + 1)) for n in range(20)]
-    assert values_of(kafka, f"{application}.sums") == {0: running_sums, 1: running_sums, 2: [100], 3: [100]}
+    every_sum = {0: running_sums, 1: running_sums, 2: [100], 3: [100]}
+    eventually(lambda: values_of(kafka, f"{application}.sums") == every_sum, "all sums committed")
     assert len([v for values in values_of(kafka, output, committed=False).values() for v in values]) <= 42 + 22
     ends_where_its_changelog_ends(kafka, application, tmp_path)
 
@@ -239,7 +242,8 @@ def test_an_instance_that_stalls_is_fenced_and_rejoins(kafka, application, tmp_p
         write(kafka, application, range(20, 30))
         eventually(lambda: values_of(kafka, output) == {k: list(range(30)) for k in (0, 1)}, "60 committed")
     running_sums = [sum(range(n + 1)) for n in range(30)]
-    assert values_of(kafka, f"{application}.sums") == {0: running_sums, 1: running_sums}
+    every_sum = {0: running_sums, 1: running_sums}
+    eventually(lambda: values_of(kafka, f"{application}.sums") == every_sum, "all sums committed")
 
 
 def test_a_restore_that_is_cut_short_goes_on_where_it_was(kafka, tmp_path):

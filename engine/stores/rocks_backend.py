@@ -19,6 +19,7 @@ from typing import Any
 from rocksdict import AccessType, Rdict, RdictIter, ReadOptions, WriteBatch, WriteOptions
 
 from engine.errors import DiskFull, StateDirectoryLocked, StatehouseError, StoreError, TaskCorrupted
+from engine.stores import manifest
 from engine.stores.backend import DEFAULT, EVERYTHING, Columns, Range, Write
 from engine.stores.rocks_options import make_options
 
@@ -63,7 +64,7 @@ class RocksBackend:
         access = AccessType.read_only() if read_only else AccessType.read_write()
         made = make_options(overrides)
         with self._named_errors("opened"):
-            existing = Rdict.list_cf(str(directory)) if (directory / "CURRENT").exists() else []
+            existing = _families_in(directory)
             names = {DEFAULT, _META, *existing}
             families = {name: make_options(overrides) for name in names}
             self._db: Rdict | None = Rdict(str(directory), made, column_families=families, access_type=access)
@@ -301,6 +302,15 @@ class RocksBackend:
             if self._spaces.pop(family, None) is not None:
                 del self._handles[family]
                 self._open_database().drop_column_family(family)
+
+
+def _families_in(directory: Path) -> list[str]:
+    """The column families of a database; none where there is no database yet."""
+    if not (directory / "CURRENT").exists():
+        return []
+    manifest.check(directory)
+    found: list[str] = Rdict.list_cf(str(directory))
+    return found
 
 
 def _fill(batch: WriteBatch, part: Columns) -> None:

@@ -17,6 +17,8 @@ _BLOOM_BITS_PER_KEY = 10
 # Descriptors per database; beyond it RocksDB closes the files that it used least.
 _OPEN_FILES_MAX = 200
 _INFO_LOG_BYTES = 1024 * 1024
+# A MANIFEST grows with every flush and compaction and is checked at each opening; a longer one is written anew.
+_MANIFEST_BYTES = 16 * 1024 * 1024
 
 
 def make_options(given: Mapping[str, Any]) -> Options:
@@ -40,6 +42,7 @@ def make_options(given: Mapping[str, Any]) -> Options:
     options.set_max_open_files(given.get("open_files_max", _OPEN_FILES_MAX))
     options.set_keep_log_file_num(1)
     options.set_max_log_file_size(_INFO_LOG_BYTES)
+    options.set_max_manifest_file_size(_MANIFEST_BYTES)
     options.set_stats_dump_period_sec(0)
     options.set_block_based_table_factory(_tables(given))
     return options

@@ -1,29 +1,27 @@
 """Files that a disk, a crash or a hand has damaged: the store is as it was, or says that it must be rebuilt. Never a wrong read."""
 
-import random
+import json
+import os
+import queue
 import shutil
+import subprocess
+import sys
 import tempfile
+import threading
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from engine import serdes
-from engine.errors import TaskCorrupted
-from engine.stores import memory_budget, open_store
-from engine.stores.backend import EVERYTHING
-from engine.topology.stores import StoreSpec
+from engine.stores import memory_budget
+from tests.faults import damage
 from tests.faults.lengths import SEED, lengths
 from tests.runtime import programs
-from tests.runtime.harness import config, counted, create, eventually, fold, int64, produce, read, running
-from tests.stores.vectors import Context
+from tests.runtime.harness import ROOT, config, counted, create, eventually, fold, int64, produce, read, running
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - mkdtemp makes a directory of its own there
-ROWS = 4_000
-SPECS = {
-    "key-value": StoreSpec("s", "key-value", "rocksdb", serdes.string, serdes.string, timestamped=True),
-    "window": StoreSpec("s", "window", "rocksdb", serdes.string, serdes.string, window_ms=100, retention_ms=100_000),
-}
-FILES = ("*.sst", "MANIFEST-*", "CURRENT")
+# A case takes milliseconds; what takes so long on a busy machine has hung.
+CASE_SECONDS = 60
 
 
 @pytest.fixture
@@ -34,108 +32,54 @@ def folder():
     shutil.rmtree(made)
 
 
-@pytest.fixture(autouse=True)
-def own_block_cache():
-    """Blocks that the process read before would answer for the damaged ones: RocksDB knows a copied file again."""
-    yield
-    memory_budget.block_cache.cache_clear()
+class Cases:
+    """The program that tries them, and its lines as they come."""
+
+    def __init__(self, kind, folder, cases):
+        command = [sys.executable, "-m", "tests.faults.damage", kind, str(folder), str(SEED), str(cases)]
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True
+        )
+        self._lines = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        for line in self._process.stdout:
+            self._lines.put(json.loads(line))
+        self._lines.put(None)
+
+    def next(self):
+        """The next line; None at the end. Raises queue.Empty when none comes."""
+        return self._lines.get(timeout=CASE_SECONDS)
+
+    def end(self):
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+        self._process.stdout.close()
 
 
-def filled(spec, directory):
-    """Make a store of several table files; returns its rows at each position that it had on disk, the last one last."""
-    store = open_store(spec.with_(rocksdb={"write_buffer_bytes": 1 << 16}), directory, Context())
-    states = {None: {}}
-    for number in range(ROWS):
-        store.context.timestamp = number
-        key, value = f"key-{number % 1_500:05d}", f"value {number} " * 3
-        store.put(key, value, number) if spec.kind == "window" else store.put(key, value)
-        if number % 1_000 == 999:
-            store.drain_changelog()
-            store.commit(number + 1)
-            store.flush()
-            states[store.position] = rows_of(store)
-    store.close()
-    return states
-
-
-def rows_of(store, **bounds):
-    """Rows by family, of those that have any."""
-    backend = store.backend
-    found = {name: list(backend.scan(name, EVERYTHING._replace(**bounds))) for name in backend.families()}
-    return {name: rows[::-1] if bounds else rows for name, rows in found.items() if rows}
-
-
-def damage(directory, chance):
-    """Flip a bit of, or cut, one file; returns what was done, in words."""
-    file = chance.choice(sorted(directory.glob(chance.choice(FILES))))
-    content = bytearray(file.read_bytes())
-    place = chance.randrange(len(content))
-    if chance.random() < 0.75:
-        content[place] ^= 1 << chance.randrange(8)
-        file.write_bytes(content)
-        return f"a bit of byte {place} of {file.name} flipped"
-    file.write_bytes(content[:place])
-    return f"{file.name} cut to {place} bytes"
-
-
-def answers(spec, directory, states):
-    """The position, what lies before it, and every way to read the store, each as it answers or as the refusal."""
-    store = open_store(spec, directory, Context())
-    try:
-        backend, expected = store.backend, states[store.position]
-        ways = [
-            lambda: rows_of(store),
-            lambda: rows_of(store, reverse=True),
-            lambda: {
-                name: list(zip(keys, backend.get_many(name, keys), strict=True))
-                for name, rows in expected.items()
-                for keys in [[key for key, _ in rows]]
-            },
-            lambda: {n: found for n in backend.families() if (found := backend.page(n, EVERYTHING, ROWS))},
-        ]
-        yield store.position, expected
-        for way in ways:
-            try:
-                yield way()
-            except TaskCorrupted as error:
-                yield error
-    finally:
-        store.close()
-
-
-@pytest.mark.parametrize("kind", SPECS)
+@pytest.mark.parametrize("kind", damage.SPECS)
 @lengths("cases", 50, 500)
 def test_damaged_files_are_noticed_or_harmless(folder, kind, cases):
-    spec = SPECS[kind]
-    states = filled(spec, folder / "whole")
-    refused, older, harmless = 0, 0, 0
-    for case in range(cases):
-        chance = random.Random(SEED + case)
-        copy = folder / "copy"
-        shutil.copytree(folder / "whole", copy)
-        done = damage(copy, chance)
-        memory_budget.block_cache.cache_clear()
-        try:
-            (position, expected), *found = answers(spec, copy, states)
-        except TaskCorrupted:
-            refused += 1
-        else:
-            # A MANIFEST cut between two of its entries is a whole one of an earlier time: its store replays the rest.
-            wrong = [a for a in found if not isinstance(a, TaskCorrupted) and a != expected]
-            assert not wrong, f"seed {SEED + case}, {done}: a wrong read at position {position}"
-            if any(isinstance(a, TaskCorrupted) for a in found):
-                refused += 1
-                with pytest.raises(TaskCorrupted, match="rebuilt"):
-                    open_store(spec, copy, Context())
-            elif expected == states[ROWS]:
-                harmless += 1
-            else:
-                older += 1
-        shutil.rmtree(copy)
-    print(
-        f"{kind}: {cases} cases from seed {SEED}: {refused} refused, {older} as of earlier, {harmless} harmless, 0 wrong"
-    )
-    assert refused > cases / 2
+    outcomes = Counter()
+    trying = Cases(kind, folder, cases)
+    try:
+        while case := trying.next():
+            try:
+                (came,) = trying.next().values()
+            except queue.Empty:
+                pytest.fail(f"{case} hangs")
+            assert not came.startswith("wrong"), f"{case}: {came}"
+            outcomes[case["file"], came] += 1
+    finally:
+        trying.end()
+    print(f"{kind}: {cases} cases from seed {SEED}, no wrong read, none hangs: {dict(outcomes)}")
+    assert outcomes.total() == cases
+    for file in ("*.sst", "MANIFEST-*", "CURRENT"):
+        of_file = {came: count for (f, came), count in outcomes.items() if f == file}
+        assert of_file["refused"] > sum(of_file.values()) / 2, (file, of_file)
 
 
 def flip(file, place):
@@ -159,6 +103,7 @@ def test_damage_that_shows_only_in_a_read_is_rebuilt_under_the_running_engine(ka
     largest = max(tables, key=lambda file: file.stat().st_size)
     # Data blocks come first in a table; only the first one is looked at when a store opens.
     flip(largest, largest.stat().st_size // 3)
+    # Blocks that the process read before would answer for the damaged ones.
     memory_budget.block_cache.cache_clear()
     with running(programs.counts(name), settings) as engine:
         eventually(lambda: hasattr(engine, "tasks") and engine.tasks.running(), "the task runs on the damaged store")

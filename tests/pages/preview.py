@@ -13,6 +13,8 @@ from pathlib import Path
 import httpx
 from playwright.sync_api import Page, sync_playwright
 
+from engine.embedded import browser_libraries
+from tests import stack
 from tests.pages.sample_jobs import EXPORTED, RUNNING
 from tests.pages.sample_past import OF_WINDOWS, SNAPSHOT, VERIFIED
 from tests.pages.site import PASSWORD, USER
@@ -69,11 +71,12 @@ PAGES = {
 
 def main(wanted: list[str]) -> None:
     SHOTS.mkdir(exist_ok=True)
+    browser_libraries.install()
     server = subprocess.Popen([sys.executable, "-m", "tests.pages.site", "--port", str(PORT)])
     try:
         _wait()
         with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+            browser = playwright.chromium.launch(executable_path=stack.chromium(), args=ARGUMENTS)
             for width in (1440, 390):
                 for theme in ("light", "dark"):
                     context = browser.new_context(
@@ -124,7 +127,7 @@ def _shoot(page: Page, wanted: list[str], suffix: str) -> None:
         page.screenshot(path=str(SHOTS / f"{name}-{suffix}.png"), full_page=True)
         overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         if overflow > 0:
-            pass
+            _say(suffix, name, f"is {overflow} px wider than the window")
 
 
 if __name__ == "__main__":

@@ -249,7 +249,7 @@ def instance(name: str, **more: Any) -> dict[str, Any]:
         "disk": {"state_dir_bytes": 5_300_000, "free_bytes": 81_000_000_000}, "pressure": [], "budgets": [
             {"name": "block-cache", "used": 41_000_000, "limit": 64_000_000, "advice": None},
             {"name": "in-memory", "used": 4_000_000, "limit": None, "advice": None},
-            {"name": "disk", "used": 930_000_000, "limit": 1_000_000_000, "advice": "Use more instances, a shorter retention, or a larger disk." if name[-1] == "2" else None}],
+            {"name": "disk", "used": 930_000_000 if name[-1] == "2" else 430_000_000, "limit": 1_000_000_000, "advice": "Use more instances, a shorter retention, or a larger disk." if name[-1] == "2" else None}],
         "last_error": None, "record_ms": 0.8,
     } | more  # fmt: skip
 

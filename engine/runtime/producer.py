@@ -40,6 +40,9 @@ COMPRESSION = {"compression.codec", "compression.type"}
 # How long to wait for room in the queue in one go; every round serves delivery reports.
 ROOM_SECONDS = 0.05
 METADATA_SECONDS = 10.0
+# A broker that has just started reads its transactions before it answers about any: nothing waits for a start but the
+# start itself. Later a client is replaced within the transaction's own time, so that the loop goes on.
+START_SECONDS = 60.0
 # A transaction that cannot be aborted so fast ends by its own timeout.
 CLOSE_SECONDS = 3.0
 # So much longer than it was told a call may take before it counts as lost.
@@ -89,10 +92,13 @@ class Producer:
         self._counts: dict[str, int] = {}
         self._client: Any = None
         self.records_total = 0
-        self.open()
+        self.open(START_SECONDS)
 
-    def open(self) -> None:
-        """Connect, fencing whoever used this transactional id before; raises BrokerUnavailable when no broker answers."""
+    def open(self, seconds: float) -> None:
+        """Connect, fencing whoever used this transactional id before.
+
+        Raises BrokerUnavailable when no broker answers within about `seconds`.
+        """
         self._failed.clear()
         self._fatal = None
         settings = {
@@ -109,7 +115,7 @@ class Producer:
         if self.transactional:
             # Until it answers, this client is good for nothing but being replaced.
             self._unknown = True
-            self._until_answered(self._client.init_transactions, "transactions could not be initialised")
+            self._until_answered(self._client.init_transactions, "transactions could not be initialised", seconds)
         self._unknown = self._renew = False
 
     # -- records ------------------------------------------------------------------------------------------------------
@@ -382,7 +388,8 @@ class Producer:
             if not self.in_transaction:
                 return True
             try:
-                self._until_answered(self._client.abort_transaction, "the transaction could not be aborted")
+                what = "the transaction could not be aborted"
+                self._until_answered(self._client.abort_transaction, what, self._transaction_seconds)
             except (KafkaException, BrokerUnavailable):
                 pass  # replaced below, which ends the transaction one way or the other
             else:
@@ -400,7 +407,7 @@ class Producer:
         A client waits for a deleted topic as for a slow broker, so what it could not deliver is no clue.
         """
         self._client.purge()
-        self.open()
+        self.open(self._transaction_seconds)
         # Behind the opening, which is bounded: brokers that answered it answer this.
         self._outputs.learn()
 
@@ -426,7 +433,7 @@ class Producer:
 
     def _in_transaction(self, call: Callable[[float], None], what: str) -> None:
         try:
-            self._until_answered(call, what)
+            self._until_answered(call, what, self._transaction_seconds)
         except KafkaException as error:
             found = broker_errors.cause(error)
             if found.fatal():
@@ -440,12 +447,14 @@ class Producer:
             self._unknown = True
             raise OutcomeUnknown(str(error)) from error
 
-    def _until_answered(self, call: Callable[[float], Result], what: str) -> Result:
-        """Call until it does not ask to be called again; librdkafka marks such errors as retriable.
+    @property
+    def _transaction_seconds(self) -> float:
+        """How long a transaction lives: after that a client that lost its coordinator is better replaced."""
+        return self._config.transaction_timeout / 1000
 
-        For as long as a transaction lives: after that a client that lost its coordinator is better replaced.
-        """
-        deadline = time.monotonic() + self._config.transaction_timeout / 1000
+    def _until_answered(self, call: Callable[[float], Result], what: str, seconds: float) -> Result:
+        """Call for `seconds`, until it does not ask to be called again; librdkafka marks such errors as retriable."""
+        deadline = time.monotonic() + seconds
         while True:
             try:
                 return call(5.0)

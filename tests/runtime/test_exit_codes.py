@@ -1,5 +1,6 @@
 """`manage.py engine run` as a real process: what signals do, and what it exits with (the table of docs/operators.md)."""
 
+import itertools
 import os
 import random
 import resource
@@ -63,13 +64,15 @@ def application(kafka, tmp_path):
 
 
 class Run:
-    """`manage.py engine run` in `directory`, where `app.py` is."""
+    """`manage.py engine run` in `directory`, where `app.py` is, with a log of its own: what an earlier one said is no answer."""
+
+    _numbers = itertools.count(1)
 
     def __init__(self, kafka, application, directory: Path, *options: str, **popen):
-        self.log = directory / "engine.log"
+        self.log = directory / f"engine-{next(self._numbers)}.log"
         command = [sys.executable, str(ROOT / "manage.py"), "engine", "run", "app:build"]
         told = {"--application-id": application, "--bootstrap-servers": kafka.bootstrap_servers, "--state-dir": "state"}
-        with self.log.open("ab") as log:
+        with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*command, *(part for pair in told.items() for part in pair), "--session-timeout-ms", "6000", *options],
                 cwd=directory,
@@ -107,11 +110,11 @@ def test_sigterm_drains_and_commits_and_a_second_engine_is_refused(kafka, applic
         eventually(lambda: len(read(kafka, programs.output_topic(application))) == 500, "all of it")
         with engine(kafka, application, tmp_path) as second:
             assert second.ends() == signals.EXIT_LOCKED == 3
+            assert second.says(f"is in use by process {first.process.pid}")
         first.process.send_signal(signal.SIGTERM)
         began = time.monotonic()
         assert first.ends() == signals.EXIT_STOPPED == 0
         assert time.monotonic() - began < 30
-    assert first.says(f"is in use by process {first.process.pid}")
     assert committed_offsets(kafka, application, programs.input_topic(application), 1) == {0: 500}
 
 
@@ -160,7 +163,14 @@ def test_a_full_disk_stops_by_name_and_room_lets_it_go_on(kafka, application, tm
         # A file that may not grow fails a write just as a full disk does, and needs no file system of its own.
         resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, resource.RLIM_INFINITY))
 
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "ENGINE_WRITE_BUFFER_BYTES": str(2**20)}
+    # Many small commits into a small buffer: RocksDB has to write however fast the machine is.
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "ENGINE_WRITE_BUFFER_BYTES": str(2**20),
+        "ENGINE_POLL_RECORDS": "2000",
+        "ENGINE_UNCOMMITTED_BYTES_MAX": "100000",
+    }
     with engine(kafka, application, tmp_path, preexec_fn=small_files, env=environment) as run:
         assert run.ends() == signals.EXIT_DISK_FULL
         assert run.says("there is no room left")

@@ -1,13 +1,19 @@
 """The producer without tasks: back-pressure, failures, what a transaction hides."""
 
-import pytest
+import time
 
+import confluent_kafka
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from engine import broker_errors
 from engine.changelog.topics import Topics
 from engine.config import AT_LEAST_ONCE
+from engine.errors import BrokerUnavailable
 from engine.runtime import producer as producers
 from engine.runtime.outputs import Outputs
 from engine.runtime.producer import Producer, TransactionAborted
-from tests.runtime.harness import alter, config, create, eventually, produce, read
+from tests.runtime.harness import PATIENCE_SECONDS, alter, config, create, eventually, produce, read
 
 pytestmark = pytest.mark.kafka
 
@@ -108,3 +114,35 @@ def test_a_second_producer_of_the_same_id_fences_the_first(kafka, tmp_path):
     first.close()
     assert [value for _, value, *_ in read(kafka, topic)] == [b"v", b"again"]
     produce(kafka, topic, [(b"k", b"plain")])
+
+
+def test_a_start_waits_for_a_broker_that_still_loads_its_transactions_and_a_replacement_does_not(
+    kafka, tmp_path, monkeypatch
+):
+    loads_seconds = 2.0  # twice as long as a transaction lives
+
+    class Loading(confluent_kafka.Producer):
+        """The client as it is on a broker that has just started: it asks to be asked again."""
+
+        def __init__(self, settings):
+            super().__init__(settings)
+            self._loaded_at = time.monotonic() + loads_seconds
+
+        def init_transactions(self, timeout):
+            if time.monotonic() < self._loaded_at:
+                time.sleep(0.05)
+                raise KafkaException(KafkaError(broker_errors.TIMED_OUT, "the coordinator loads"))
+            super().init_transactions(timeout)
+
+    monkeypatch.setattr(producers, "Client", Loading)
+    topic = create(kafka, kafka.unique("loading"))
+    producer = make(kafka, tmp_path, transaction_timeout_ms=1_000)
+    producer.send(topic, [b"k"], [b"v"], [1])
+    producer.commit()
+    loads_seconds = PATIENCE_SECONDS
+    with pytest.raises(BrokerUnavailable, match="could not be initialised"):
+        producer.replace()
+    loads_seconds = 0.0
+    producer.replace()
+    producer.close()
+    assert [value for _, value, *_ in read(kafka, topic)] == [b"v"]

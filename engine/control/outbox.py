@@ -160,6 +160,14 @@ def _steady(record: StatusRecord) -> StatusRecord:
     if isinstance(record, InstanceStatus):
         rates = status.Rates(processed_total=record.rates.processed_total)
         return msgspec.structs.replace(
-            record, at=0, record_ms=0.0, rates=rates, work=[], memory=status.Memory(), disk=status.Disk(), budgets=[]
+            record,
+            at=0,
+            record_ms=0.0,
+            rates=rates,
+            work=[],
+            memory=status.Memory(),
+            disk=status.Disk(),
+            budgets=[],
+            caches=[],
         )
     return msgspec.structs.replace(record, at=0)

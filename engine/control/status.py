@@ -90,6 +90,18 @@ class Memory(_Shape):
     in_memory_limit_bytes: Count | None = None
 
 
+class CacheUse(_Shape):
+    """How a cache of the process serves its reads: since the start, and in the last minute (`hit_ratio`; None: no reads).
+
+    `block-cache` counts RocksDB's blocks, `record-cache` the keys that processors asked stores for.
+    """
+
+    name: Literal["block-cache", "record-cache"]
+    hits_total: Count
+    misses_total: Count
+    hit_ratio: Ratio | None = None
+
+
 class Disk(_Shape):
     """The state directory and the file system that it is on."""
 
@@ -168,6 +180,7 @@ class InstanceStatus(_Record, tag="instance", kw_only=True):
     disk: Disk = msgspec.field(default_factory=Disk)
     pressure: list[Pressure] = []
     budgets: list[Budget] = []
+    caches: list[CacheUse] = []
     last_error: LastError | None = None
     record_ms: Amount = 0.0
 

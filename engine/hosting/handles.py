@@ -17,6 +17,7 @@ from engine.runtime.globals import GlobalTables
 from engine.runtime.standby import Standby
 from engine.runtime.take_over import TaskStores
 from engine.runtime.tasks import Tasks
+from engine.stores.rocks_backend import RocksBackend
 from engine.topology.stores import StoreSpec
 
 Ends = Callable[[tuple[str, int]], int | None]
@@ -97,6 +98,13 @@ class Handle:
         """A reader was refused because it restores: what is asked for is restored first."""
         if self.restoring is not None:
             self.restoring.asked_at = time.monotonic()
+
+    def rocksdb(self) -> dict[str, Any] | None:
+        """What RocksDB tells of the copy; None for one in memory, or of a user's own making."""
+        if self.opened is None:
+            raise StoreNotReady(f"store {self.spec.name} of task {self.task} is not open yet: ask again")
+        backend = getattr(self.opened.store, "backend", None)
+        return backend.facts() if isinstance(backend, RocksBackend) else None
 
     def committed(self) -> Any:
         """The committed view of the store that is live now."""

@@ -17,6 +17,7 @@ import psutil
 from engine.config import EngineConfig
 from engine.control import status
 from engine.hosting import budgets, work
+from engine.hosting.caches import Caches
 from engine.hosting.handles import Handle, InstanceView
 from engine.hosting.sampler import Sampler
 from engine.query.service import QueryService
@@ -91,6 +92,7 @@ class Report:
         self._process = psutil.Process()
         self._host = socket.gethostname()[:200]
         self._rates: dict[Any, Rate] = {}
+        self._caches = Caches()
         self._took_ms = 0.0
 
     def collect(self) -> Sequence[status.StatusRecord]:
@@ -156,6 +158,7 @@ class Report:
             disk=disk,
             pressure=budgets.pressure(bounds),
             budgets=bounds,
+            caches=self._caches.look(),
             last_error=None if error is None else status.LastError(at=error[0], message=error[1][:4_000]),
             record_ms=self._took_ms,
         )

@@ -101,6 +101,10 @@ class QueryClient(Attempts):
         """The largest entries, as far as a bounded look goes. Options: limit, partition, max_lag."""
         return self.send(questions.largest(store, **options))
 
+    def rocksdb(self, store: str, **options: Any) -> dict[str, Any]:
+        """How copies lie on disk, as `/v1/stores/{store}/rocksdb` answers. Options: partition, or from and limit; max_lag."""
+        return self.send(questions.rocksdb(store, **options))
+
     def count(self, store: str, **options: Any) -> Counted:
         """About how many keys."""
         return self.send(questions.count(store, **options))
@@ -223,6 +227,10 @@ class AsyncQueryClient(Attempts):
     async def largest(self, store: str, **options: Any) -> Largest:
         """See QueryClient."""
         return await self.send(questions.largest(store, **options))
+
+    async def rocksdb(self, store: str, **options: Any) -> dict[str, Any]:
+        """See QueryClient."""
+        return await self.send(questions.rocksdb(store, **options))
 
     async def count(self, store: str, **options: Any) -> Counted:
         """See QueryClient."""

@@ -17,6 +17,9 @@ LARGEST_PARTITION_ROWS_MIN = 1_000
 LARGEST_SECONDS_MAX = 1.0
 LARGEST_ENTRIES_DEFAULT = 20
 LARGEST_ENTRIES_MAX = 100
+# Copies of which one answer tells how they lie on disk; each is asked of its owner.
+STORAGE_PARTITIONS_DEFAULT = 100
+STORAGE_PARTITIONS_MAX = 1_000
 # Keys of one multi-get: the same bound as a page.
 MULTI_GET_KEYS_MAX = 1_000
 # A request's body: 1,000 keys of 1 KiB.

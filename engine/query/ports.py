@@ -116,6 +116,9 @@ class StoreHandle(Readable, Protocol):
     def asked(self) -> None:
         """A reader was refused because this copy restores: it may be restored before others."""
 
+    def rocksdb(self) -> dict[str, Any] | None:
+        """RocksDB's figures (`engine.stores.rocks_facts`), None for a store in memory; raises as `committed` does."""
+
     def committed(self) -> Any:
         """`store.committed()`; raises StoreNotReady or StoreError when the store has been closed since."""
 

@@ -83,6 +83,11 @@ def largest(store: str, **parameters: Any) -> Call[Largest]:
     return Call(_path(store, "largest"), _texts(parameters), largest_of)
 
 
+def rocksdb(store: str, **parameters: Any) -> Call[dict[str, Any]]:
+    """How each partition lies on disk. Parameters: partition, or from and limit; max_lag."""
+    return Call(_path(store, "rocksdb"), _texts(parameters), dict)
+
+
 def owner(store: str, key: Any = None, **parameters: Any) -> Call[Owner]:
     """Who has a key, or the partition named by `partition=`."""
     return Call(_path(store, "owner"), _texts({"key": _optional_text(key), **parameters}), owner_of)

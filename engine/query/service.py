@@ -20,7 +20,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from engine.errors import ConfigError
-from engine.query import limits, routes_entries, routes_instance, routes_largest
+from engine.query import limits, routes_entries, routes_instance, routes_largest, routes_storage
 from engine.query.answers import on_crash, on_http_error, on_refusal
 from engine.query.auth import TokenGate
 from engine.query.fanout import Pages
@@ -161,6 +161,7 @@ class QueryService:
                 *routes_entries.routes(parts),
                 *routes_instance.routes(parts),
                 *routes_largest.routes(parts),
+                *routes_storage.routes(parts),
                 *self._more_routes,
             ],
             exception_handlers={Refusal: on_refusal, HTTPException: on_http_error, Exception: on_crash},

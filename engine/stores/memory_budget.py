@@ -29,7 +29,19 @@ class _Bounds:
     write_buffer_bytes: int = WRITE_BUFFER_BYTES
 
 
+class RecordLookups:
+    """How many keys processors asked stores for, and how many of them had to be asked of the backend. The loop's thread."""
+
+    __slots__ = ("misses", "total")
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.misses = 0
+
+
 _bounds = _Bounds()
+# Of all stores of the process, for the status.
+record_lookups = RecordLookups()
 _lock = threading.Lock()
 _sharers: dict[int, int] = {}  # id of a store's cache -> bytes it believes to hold
 

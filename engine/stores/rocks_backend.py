@@ -21,7 +21,8 @@ from rocksdict import AccessType, Rdict, RdictIter, ReadOptions, WriteBatch, Wri
 from engine.errors import DiskFull, StateDirectoryLocked, StatehouseError, StoreError, TaskCorrupted
 from engine.stores import manifest
 from engine.stores.backend import DEFAULT, EVERYTHING, Columns, Range, Write
-from engine.stores.rocks_options import make_options
+from engine.stores.rocks_facts import facts
+from engine.stores.rocks_options import database_options, make_options
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ class RocksBackend:
         if not read_only:
             directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         access = AccessType.read_only() if read_only else AccessType.read_write()
-        made = make_options(overrides)
+        made = database_options(overrides)
         with self._named_errors("opened"):
             existing = _families_in(directory)
             names = {DEFAULT, _META, *existing}
@@ -193,6 +194,13 @@ class RocksBackend:
             self._open_database()
             value: str | None = self._spaces[family].property_value(name)
             return value
+
+    def facts(self) -> dict[str, Any]:
+        """What RocksDB tells of itself (`engine.stores.rocks_facts`); safe from any thread."""
+        with self._gate:
+            database = self._open_database()
+            with self._named_errors("asked"):
+                return facts(database, self._spaces)
 
     def flush(self) -> None:
         """See `Backend`. The position's family goes last: data ahead of its position only means a replay."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +21,12 @@ _OPEN_FILES_MAX = 200
 _INFO_LOG_BYTES = 1024 * 1024
 # A MANIFEST grows with every flush and compaction and is checked at each opening; a longer one is written anew.
 _MANIFEST_BYTES = 16 * 1024 * 1024
+_CACHE_LOOKUPS = re.compile(r"^rocksdb\.block\.cache\.(hit|miss) COUNT : ([0-9]+)$", re.MULTILINE)
+
+# Options of whole databases by their settings. RocksDB's statistics hang on them: one object a database would cost 340 kB
+# each, and a process may have thousands; shared, they count for all stores of the same settings together.
+_databases: dict[str, Options] = {}
+_lock = threading.Lock()
 
 
 def make_options(given: Mapping[str, Any]) -> Options:
@@ -46,6 +54,28 @@ def make_options(given: Mapping[str, Any]) -> Options:
     options.set_stats_dump_period_sec(0)
     options.set_block_based_table_factory(_tables(given))
     return options
+
+
+def database_options(given: Mapping[str, Any]) -> Options:
+    """Options for the database as a whole, shared by all stores of the process with the same settings. They count reads."""
+    name = repr(sorted(given.items()))
+    with _lock:
+        if name not in _databases:
+            options = make_options(given)
+            options.enable_statistics()
+            _databases[name] = options
+        return _databases[name]
+
+
+def block_cache_lookups() -> tuple[int, int]:
+    """(hits, misses) of the process's block cache since it started: blocks that reads found in it, or took from files."""
+    with _lock:
+        texts = [options.get_statistics() or "" for options in _databases.values()]
+    found = {"hit": 0, "miss": 0}
+    for text in texts:
+        for what, count in _CACHE_LOOKUPS.findall(text):
+            found[what] += int(count)
+    return found["hit"], found["miss"]
 
 
 def _tables(given: Mapping[str, Any]) -> BlockBasedOptions:

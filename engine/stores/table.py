@@ -33,6 +33,7 @@ _ENTRY_OVERHEAD_BYTES = 250
 # Sizes are estimated from so many values of a batch: measuring each would cost as much as writing it.
 _SAMPLE = 8
 _OBJECT_BYTES = 16
+_lookups = memory_budget.record_lookups
 
 
 class Drained(NamedTuple):
@@ -71,6 +72,7 @@ class Table:
 
     def find(self, key: bytes) -> Entry | None:
         """The entry of a key, uncommitted writes included."""
+        _lookups.total += 1
         try:
             return self._live[key]
         except KeyError:
@@ -80,6 +82,7 @@ class Table:
     def find_many(self, keys: Iterable[bytes]) -> dict[bytes, Entry | None]:
         """The entries of `keys`, in one multi-get for those that the cache lacks."""
         keys = keys if isinstance(keys, (list, tuple, dict, set, frozenset)) else list(keys)
+        _lookups.total += len(keys)
         live = self._live
         try:
             return {key: live[key] for key in keys}
@@ -89,6 +92,7 @@ class Table:
 
     def find_column(self, keys: list[bytes]) -> list[Entry | None]:
         """`find_many` as a column beside `keys`: half its cost, which is mostly the making of the dict."""
+        _lookups.total += len(keys)
         live = self._live
         try:
             return list(map(live.__getitem__, keys))
@@ -276,6 +280,7 @@ class Table:
             keys = [key for key in keys if key not in old]
         if not keys:
             return
+        _lookups.misses += len(keys)
         raws = self._backend.get_many(self.family, keys)
         sample = [len(raw) for raw in islice(raws, _SAMPLE) if raw is not None]
         if sample:

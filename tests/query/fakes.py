@@ -57,6 +57,9 @@ class FakeHandle:
     def committed(self):
         return self.store.committed()
 
+    def rocksdb(self):
+        return self.store.backend.facts() if self.spec.backend == "rocksdb" else None
+
 
 @dataclass
 class FakeInstance:

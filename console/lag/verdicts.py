@@ -52,6 +52,10 @@ class Finding:
     eta: Eta = None
 
 
+# A partition that nobody moves has one of two causes, and both are seen at its instance.
+_STALL_REMEDY = (
+    "See its instance's last error: a record that always fails, or a call that does not return, stands in the way."
+)
 _CAUGHT_UP = Finding("OK", "Caught up.", 0.0, 0.0)
 
 
@@ -84,7 +88,8 @@ def judge(  # noqa: PLR0911 - a list of rules, the first that holds decides
     if lag == 0:
         return _CAUGHT_UP
     if now_ms - last.at > _SILENT_MS:
-        return Finding("STOP", f"No report for {_seconds(now_ms - last.at)}; {lag:,} records were waiting.", eta=None)
+        silence = f"No report for {_seconds(now_ms - last.at)}; {lag:,} records were waiting. See whether its instance still runs."
+        return Finding("STOP", silence, eta=None)
     span_ms = last.at - known[0].at
     if len(known) < _SAMPLES_MIN or span_ms < _SPAN_MS_MIN:
         return Finding("UNKNOWN", f"{lag:,} behind; measuring how fast that changes.")
@@ -93,7 +98,8 @@ def judge(  # noqa: PLR0911 - a list of rules, the first that holds decides
         if owner_is_busy:
             words = f"Falling behind: no movement for {_seconds(span_ms)} while {lag:,} records wait; its instance is busy with others."
             return Finding("WARN", words, slope, "never")
-        return Finding("STALL", f"No movement for {_seconds(span_ms)} while {lag:,} records wait.", slope, "never")
+        stands = f"No movement for {_seconds(span_ms)} while {lag:,} records wait. {_STALL_REMEDY}"
+        return Finding("STALL", stands, slope, "never")
     if any(sample.lag == 0 for sample in known):
         return Finding("OK", f"Keeps up: it was caught up within the last {_seconds(span_ms)}.", slope, eta(lag, slope))
     return _by_trend(known, lag, slope)

@@ -97,7 +97,8 @@ class Windows:
             )
             if gone and place in gone and (window[-1].lag or 0) > 0:
                 finding = verdicts.Finding(
-                    "STOP", f"Its owner is gone and {window[-1].lag:,} records wait for the next one."
+                    "STOP",
+                    f"Its owner is gone and {window[-1].lag:,} records wait for the next one. Start an instance if none is left.",
                 )
             if finding.status == "OK" and finding.eta == 0.0:
                 caught_up.setdefault(place[:2], []).append(place[2])

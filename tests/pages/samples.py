@@ -11,6 +11,7 @@ import time
 import types
 from typing import Any
 
+from console.lag import verdicts
 from tests.pages import sample_browse, sample_jobs
 from tests.pages.sample_topology import TOPOLOGY
 
@@ -323,6 +324,15 @@ def snapshot_store(app: str, name: str) -> dict[str, Any] | None:
     )  # fmt: skip
 
 
+def stuck() -> list[verdicts.Finding]:
+    """What the real judge says of a partition that stands still, and of one whose records were deleted unread."""
+    still = [verdicts.Sample(at=1_000 * at, lag=500, position=100, end=600) for at in range(40)]
+    return [
+        verdicts.judge(still, 40_000),
+        verdicts.judge(still, 40_000, committed=40, begin=100),
+    ]
+
+
 def lag(app: str) -> dict[str, Any] | None:
     if app not in {"flights", "slow-lane"}:
         return None
@@ -372,6 +382,9 @@ def lag(app: str) -> dict[str, Any] | None:
         )
     if behind:
         inputs[2][9:11] = [None, None]
+    if scene.get("name") == "stuck":
+        for row, found in zip(inputs, stuck(), strict=False):
+            row[-3:] = [found.eta, found.status, found.reason]
     return framed(
         id=app, verdict=verdict("WARN" if behind else "OK", "falling behind: 41,200 records, +380/s, never at this rate" if behind else "lag is 0"), lag=BEHIND if behind else CALM,
         inputs={"columns": INPUT_COLUMNS, "rows": inputs}, stores={"columns": STORE_LAG_COLUMNS, "rows": kept},

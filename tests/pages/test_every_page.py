@@ -75,6 +75,18 @@ def test_lag_is_drawn_with_a_line_a_partition_and_calm_at_zero(signed_in: Any, s
     assert signed_in.inner_text(".chart-note >> nth=0") == "Lag was 0 all the time shown."
 
 
+def test_what_is_stuck_says_why_and_what_to_do(signed_in: Any, site: Site) -> None:
+    site.steer("scene?name=stuck")
+    signed_in.goto(f"{site.url}/lag/slow-lane/")
+    rows = signed_in.locator("[aria-labelledby=h-inputs] tbody tr")
+    for at, parts in enumerate(
+        (("No movement for", "last error"), ("below the beginning", "Lengthen the topic's retention"))
+    ):
+        words = rows.nth(at).inner_text()
+        assert all(part in words for part in parts), words
+    assert "never, at this rate" in rows.nth(0).inner_text()
+
+
 def test_lag_in_time_says_how_it_was_got_and_is_drawn_in_time(signed_in: Any, site: Site) -> None:
     signed_in.goto(f"{site.url}/lag/slow-lane/?span=24h")
     cells = signed_in.locator("[aria-labelledby=h-inputs] tbody tr").nth(3).locator("td.num >> nth=3")

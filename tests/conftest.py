@@ -14,13 +14,13 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests import stack
+from tests.longest_first import LONGEST_FIRST
 
 SCRATCH = Path(tempfile.mkdtemp(prefix="statehouse-tests-"))
 REDIS_PORT = stack.free_port()
@@ -41,13 +41,29 @@ _left_out: Counter[str] = Counter()
 _playwright_loop: asyncio.AbstractEventLoop | None = None
 
 
+SETTINGS_MODULE = "DJANGO_SETTINGS_MODULE"
+
+
 def pytest_configure() -> None:
     """Set Django up here and not through the ini file: pytest-django would import the settings before this module."""
-    if find_spec("console") and find_spec("console.settings"):
-        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
-        from django.conf import settings
+    from django.conf import settings
 
-        assert settings.DATABASES
+    if settings.configured:
+        raise pytest.UsageError(
+            f"Django's settings were read before the tests had said where Redis and Kafka will be: unset {SETTINGS_MODULE}"
+        )
+    os.environ[SETTINGS_MODULE] = "console.settings"
+    assert os.environ["REDIS_URL"] == settings.REDIS_URL
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Let each process of a divided run set Django up itself.
+
+    They inherit the environment; with this name in it pytest-django would import the settings there before this module,
+    and every part would be looked for at the addresses of the process that divides the run, where none ever starts.
+    """
+    os.environ.pop(SETTINGS_MODULE, None)
 
 
 def pytest_unconfigure() -> None:
@@ -81,6 +97,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(marker)
     # -m and -k choose here, by these marks; only what is left after them is looked for.
     yield
+    if hasattr(config, "workerinput"):
+        # A divided run hands out files in this order: one that takes minutes must not begin when the others are done.
+        places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+        items.sort(key=lambda item: places.get(item.nodeid.partition("::")[0], len(places)))
     for marker, lacks in stack.LACKS.items():
         marked = [item for item in items if item.get_closest_marker(marker)]
         reason = lacks() if marked else None

@@ -110,25 +110,14 @@ def redis_client(redis_url):
 
 @pytest.fixture
 def fresh_board(redis_client, monkeypatch):
-    """The process's board, empty and reading the test's Redis."""
+    """The process's board as of its start, on the test's Redis, and never older than the question."""
     from console.observe import board
 
-    reader = board.Reader(redis_client)
+    reader = board.reader
+    for name, value in vars(board.Reader(redis_client)).items():
+        monkeypatch.setattr(reader, name, value)
     real = reader.read
     monkeypatch.setattr(reader, "read", lambda **_: real(fresh=True))
-    for module in ("snapshot", "board"):
-        monkeypatch.setattr(f"console.observe.{module}.reader", reader)
-    for module in (
-        "console.jobs.dry_run",
-        "console.jobs.control",
-        "console.jobs.verify",
-        "console.browse.engines",
-        "console.browse.history",
-        "console.api.metrics",
-        "console.live.rendered",
-        "console.browse.watched",
-    ):
-        monkeypatch.setattr(f"{module}.reader", reader)
     return reader
 
 

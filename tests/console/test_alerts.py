@@ -417,10 +417,9 @@ def test_a_changed_rule_ends_what_it_had_found_and_says_so_to_whom_it_told(as_ro
     assert set(AlertDelivery.objects.values_list("transition", "target")) == {("firing", "ada@example.com"), ("resolved", "ada@example.com")}  # fmt: skip
 
 
-def test_the_task_looks_at_what_is_observed_and_sends(observed, hook, fresh_board, monkeypatch):
+def test_the_task_looks_at_what_is_observed_and_sends(observed, hook, fresh_board):
     from console.alerts import tasks
 
-    monkeypatch.setattr(tasks, "reader", fresh_board)
     rule(for_seconds=0, webhook_url=hook.url, emails=[])
     observed.observer._beat()
     observed.report(reports.instance(), reports.task("0_0", lag=9_000), reports.topology(), reports.store())

@@ -17,9 +17,8 @@ pytestmark = [pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture
-def parts(observed, engine, settings, monkeypatch, fresh_board):
+def parts(observed, engine, settings):
     """Everything but Kafka is there; an engine answers."""
-    monkeypatch.setattr(checks, "reader", fresh_board)
     settings.HOST_NAME = "h1"
     observed.report(*reports.shop(), reports.instance("engine-1", sequence=2, tasks=["0_0"], address=engine.address))
     return engine
@@ -62,8 +61,8 @@ def test_database_redis_and_observer_are_well():
     assert "within" in checks.clocks()
 
 
-def test_a_stale_observer_is_wrong(fresh_board, monkeypatch):
-    monkeypatch.setattr(checks, "reader", fresh_board)
+@pytest.mark.usefixtures("fresh_board")
+def test_a_stale_observer_is_wrong():
     assert "observer" in fails(checks.observer)
 
 

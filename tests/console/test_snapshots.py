@@ -232,11 +232,10 @@ def test_an_attempt_after_a_dead_worker_goes_up_to_the_same_offset(take, shop_on
     def die(*_args, **_options):
         raise Killed
 
-    monkeypatch.setattr(rebuild.restore, "build_generation", die)
-    with pytest.raises(Killed):
-        work.deliver(job.pk)
-    monkeypatch.undo()
-    monkeypatch.setattr(states.pinger, "send", lambda *_: None)
+    with monkeypatch.context() as patched:
+        patched.setattr(rebuild.restore, "build_generation", die)
+        with pytest.raises(Killed):
+            work.deliver(job.pk)
     monkeypatch.setattr(snapshot, "_settled", lambda *_: 1 / 0)
     Job.objects.filter(pk=job.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
 

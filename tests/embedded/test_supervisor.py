@@ -14,9 +14,9 @@ from engine.embedded.process import Command
 from engine.embedded.supervised import State
 from engine.embedded.supervisor import Supervisor
 
-# Notes its start and its clean end in a file that all parts share.
+# Notes its start and its clean end in a file that all parts share, and which process it is.
 NOTING = """
-import signal, sys, time
+import os, pathlib, signal, sys, time
 name, path = sys.argv[1], sys.argv[2]
 def note(word):
     with open(path, "a") as file:
@@ -27,6 +27,8 @@ def end(*_):
     sys.exit(0)
 signal.signal(signal.SIGTERM, end)
 note("start")
+pathlib.Path(path).with_name(f"{name}.new").write_text(str(os.getpid()))
+os.replace(pathlib.Path(path).with_name(f"{name}.new"), pathlib.Path(path).with_name(f"{name}.pid"))
 time.sleep(600)
 """
 
@@ -37,10 +39,13 @@ def notes(tmp_path):
 
 
 @pytest.fixture
-def noting(tmp_path, notes):
+def noting(tmp_path, notes, alive):
     def part(name, *, after=(), **more):
         command = Command([sys.executable, "-c", NOTING, name, str(notes)], tmp_path / f"{name}.log", stop_seconds=5)
-        return Part(name, command, after=after, ready=lambda: f"start {name}\n" in notes.read_text(), **more)
+        # This very process has to be there: one that was killed has left its notes behind.
+        return Part(
+            name, command, after=after, ready=lambda: alive([int((tmp_path / f"{name}.pid").read_text())]), **more
+        )
 
     return part
 
@@ -92,9 +97,9 @@ def test_a_part_that_dies_comes_back_as_another_process(noting, supervise):
     (part,) = supervisor.parts
     first = part.pid
     os.kill(first, signal.SIGKILL)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     supervisor.run(lambda: part.restarts < 1 and time.monotonic() < deadline)
-    supervisor.run(lambda: part.state is not State.SERVING and time.monotonic() < deadline)
+    supervisor.run(lambda: (part.state is not State.SERVING or part.pid is None) and time.monotonic() < deadline)
     assert part.state is State.SERVING
     assert part.pid not in {None, first}
     assert part.exit_code == -signal.SIGKILL
@@ -108,7 +113,7 @@ def test_the_back_off_grows_with_each_death_in_a_row(noting, supervise):
     (part,) = supervisor.parts
     waits = []
     for turn in range(3):
-        supervisor.run(lambda turn=turn: part.state is not State.SERVING or part.restarts < turn)
+        supervisor.run(lambda turn=turn: part.state is not State.SERVING or part.restarts < turn or part.pid is None)
         os.kill(part.pid, signal.SIGKILL)
         supervisor.run(lambda: part.state is not State.BACKING_OFF)
         waits.append(part.back_off_seconds)

@@ -11,10 +11,14 @@ pytestmark = pytest.mark.browser
 
 def test_the_audit_is_searched_and_paged(signed_in: Any, site: Site) -> None:
     signed_in.click("nav.rail a:has-text('Audit')")
+    # Other tests of the same site leave rows too; 105 of these are seeded.
+    signed_in.select_option("#a-action", "browse-like")
+    signed_in.click("main button:has-text('Search')")
+    signed_in.wait_for_url("**action=browse-like**")
     assert signed_in.locator("table.audit tbody tr").count() == 100
     signed_in.click("a:has-text('Older')")
     signed_in.wait_for_url("**before=**")
-    assert signed_in.locator("table.audit tbody tr").count() == 7
+    assert signed_in.locator("table.audit tbody tr").count() == 5
     signed_in.goto(f"{site.url}/audit/")
     signed_in.fill("#a-q", "checksum")
     signed_in.click("main button:has-text('Search')")
@@ -26,7 +30,7 @@ def test_the_audit_is_searched_and_paged(signed_in: Any, site: Site) -> None:
     signed_in.select_option("#a-action", "compact")
     signed_in.click("main button:has-text('Search')")
     signed_in.wait_for_url("**action=compact**")
-    assert "refused: forbidden" in signed_in.inner_text("table.audit tbody tr")
+    assert "refused: forbidden" in signed_in.inner_text("table.audit tbody")
     assert "action=compact" in signed_in.url
 
 

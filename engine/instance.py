@@ -56,6 +56,8 @@ log = logging.getLogger(__name__)
 
 # Objects made between two collections; the last is how many middle collections make a full one.
 GC_THRESHOLDS = (200_000, 20, 100)
+# As Kafka Streams: after an outage librdkafka's own 10 s would be most of the time until the engine is back.
+RECONNECT_BACKOFF_MAX_MS = 1_000
 
 Build = Callable[[StreamsBuilder], None]
 
@@ -69,6 +71,7 @@ class Engine:
         self._crash_point = crash_point
         self.client: dict[str, Any] = {
             "bootstrap.servers": config.bootstrap_servers,
+            "reconnect.backoff.max.ms": RECONNECT_BACKOFF_MAX_MS,
             **client_settings.of_kind(config.client_settings, frozenset()),
         }
         self.directory = StateDirectory(config.state_dir, config.application_id)

@@ -60,7 +60,6 @@ class Loop:
         self._session_seconds = config.session_timeout_ms / 1000
         self._waiting = False
         self._commit_now = False
-        self._undo = False
         self._commits_seen = 0
         self._aborts_in_a_row = 0
         # After a pause longer than a session the group may have given this instance's tasks away without its having heard
@@ -95,29 +94,29 @@ class Loop:
             self._polled_at = time.monotonic()
         self.turns_total += 1
         try:
-            if self._undo:
+            if self._tasks.undo_due:
                 self._roll_back()
             return self._turn()
         except OutcomeUnknown as error:
             log.warning("what was not committed is undone: %s", error)
-            self._undo = True
+            self._tasks.undo_due = True
         except (TransactionAborted, TaskMigrated) as error:
             if isinstance(error, RebalanceOvertook):
                 log.info("a rebalance overtook a commit, which is done again: %s", error)
             else:
                 log.warning("what was not committed is undone: %s", error)
-            self._undo = True
+            self._tasks.undo_due = True
             self._count_abort(error)
         except TaskCorrupted as error:
             log.warning("%s", error)
-            self._undo = True
+            self._tasks.undo_due = True
             running = self._tasks.running()
             # A damaged store names its task; an offset that is gone may be any task's.
             for task in [t for t in running if t.damaged] or running:
                 self._tasks.retake(task.id, str(error))
         except Retry as error:
             log.warning("%s; trying again", error)
-            self._undo = True
+            self._tasks.undo_due = True
             time.sleep(RETRY_SECONDS)
         except KafkaException as error:
             raise broker_errors.named(error, "the Kafka client failed") from error
@@ -128,8 +127,8 @@ class Loop:
         # Polled all the same, so that the group does not lose its member; what comes is read again after the rewind.
         self._consumer.poll(POLL_SECONDS_MIN)
         self._membership.raise_failure()
-        self._tasks.roll_back()
-        self._undo = False
+        if self._tasks.undo_due:
+            self._tasks.roll_back()
 
     def _count_abort(self, error: Exception) -> None:
         """Raise Fatal when one commit after another fails: the same records would fail for ever."""
@@ -226,7 +225,7 @@ class Loop:
     def finish(self, *, clean: bool) -> None:
         """Leave: commit what is done, close every task, leave the group so that others take over at once."""
         try:
-            if clean and not self._undo:
+            if clean and not self._tasks.undo_due:
                 self._tasks.collect()
                 self._committer.commit(self._tasks.running())
             else:

@@ -87,7 +87,8 @@ class Producer:
         self._calls = BoundedCalls()
         self._failed: list[tuple[KafkaError, str]] = []
         self._fatal: KafkaError | None = None
-        self._unknown = False  # whether the transaction's end is not known, or the client never began
+        self._unknown = False  # whether the transaction's end is not known, or the client is being replaced
+        self._begins = False  # whether the client still waits for its transactional id
         self._renew = False  # whether the client should be replaced after the next abort
         self._counts: dict[str, int] = {}
         self._client: Any = None
@@ -97,10 +98,25 @@ class Producer:
     def open(self, seconds: float) -> None:
         """Connect, fencing whoever used this transactional id before.
 
-        Raises BrokerUnavailable when no broker answers within about `seconds`.
+        Raises BrokerUnavailable when no broker answers within about `seconds`; called again it goes on waiting where it
+        was. A new client for each attempt would leave the old ones waiting too, and once the brokers are back all of them
+        would fence one another.
         """
         self._failed.clear()
         self._fatal = None
+        if not self._begins:
+            self._make_client()
+        if self.transactional:
+            # Until it answers, this client is good for nothing but waiting.
+            self._begins = True
+            try:
+                self._until_answered(self._client.init_transactions, "transactions could not be initialised", seconds)
+            except KafkaException:
+                self._begins = False
+                raise
+        self._begins = False
+
+    def _make_client(self) -> None:
         settings = {
             **self._settings,
             "batch.size": min(self._settings["batch.size"], self._outputs.batch_bytes_max),
@@ -112,11 +128,6 @@ class Producer:
         self._client = Client(settings)
         self._produce = self._client.produce
         self.in_transaction = False
-        if self.transactional:
-            # Until it answers, this client is good for nothing but being replaced.
-            self._unknown = True
-            self._until_answered(self._client.init_transactions, "transactions could not be initialised", seconds)
-        self._unknown = self._renew = False
 
     # -- records ------------------------------------------------------------------------------------------------------
 
@@ -406,10 +417,14 @@ class Producer:
 
         A client waits for a deleted topic as for a slow broker, so what it could not deliver is no clue.
         """
-        self._client.purge()
+        if not self._begins:
+            self._client.purge()
+        # Until all of it is done: what is asked again has to end the same way.
+        self._unknown = True
         self.open(self._transaction_seconds)
         # Behind the opening, which is bounded: brokers that answered it answer this.
         self._outputs.learn()
+        self._unknown = self._renew = False
 
     def close(self) -> None:
         """Leave; an open transaction is aborted so that readers need not wait for its timeout."""

@@ -50,6 +50,8 @@ class Tasks:
         # Rewound since the last poll ended.
         self._rewound: set[str] = set()
         self.leaving = False
+        # Whether a turn failed in its middle: what was not committed is to be undone, and must not be committed before that.
+        self.undo_due = False
         self.published: tuple[ActiveTask, ...] = ()
 
     def running(self) -> list[ActiveTask]:
@@ -77,18 +79,25 @@ class Tasks:
         """Commit, then close these: another member may start them when this returns."""
         clean = False
         try:
-            if any(self._is_running(name) for name in tasks):
-                self.committer.commit(self.running())
-            clean = True
-        except (RebuildTask, Retry) as error:
-            log.warning("the commit before tasks were revoked failed: %s", error)
-            self.roll_back()
+            if not self.undo_due:
+                clean = self._commit_before(tasks)
+            if not clean:
+                self.roll_back()
         finally:
             # Whatever failed above is the loop's to mend; these tasks are another member's from now on.
             for name in tasks:
                 self._close(name, clean=clean, stays=True)
             self._publish()
         self._notify("rebalance", f"revoked {len(tasks)} tasks: {', '.join(sorted(tasks)) or 'none'}", tasks=tasks)
+
+    def _commit_before(self, tasks: list[str]) -> bool:
+        try:
+            if any(self._is_running(name) for name in tasks):
+                self.committer.commit(self.running())
+        except (RebuildTask, Retry) as error:
+            log.warning("the commit before tasks were revoked failed: %s", error)
+            return False
+        return True
 
     def tasks_lost(self, tasks: list[str]) -> None:
         """Close these without committing, and undo the transaction that they took part in."""
@@ -165,12 +174,14 @@ class Tasks:
 
     def roll_back(self) -> None:
         """Abort: every running task goes back to what was committed, or is taken over anew where that is unknown."""
+        self.undo_due = True
         if self.committer.abort():
             for task in self.running():
                 self._rewind(task, task.rollback())
-            return
-        for task in self.running():
-            self.retake(task.id, "the outcome of the last commit is unknown")
+        else:
+            for task in self.running():
+                self.retake(task.id, "the outcome of the last commit is unknown")
+        self.undo_due = False
 
     def retake(self, name: str, why: str) -> None:
         """Close a task without committing and take it over again from what the group and the changelogs say."""

@@ -140,9 +140,36 @@ def test_a_start_waits_for_a_broker_that_still_loads_its_transactions_and_a_repl
     producer.send(topic, [b"k"], [b"v"], [1])
     producer.commit()
     loads_seconds = PATIENCE_SECONDS
-    with pytest.raises(BrokerUnavailable, match="could not be initialised"):
-        producer.replace()
-    loads_seconds = 0.0
+    for _ in range(2):
+        with pytest.raises(BrokerUnavailable, match="could not be initialised"):
+            producer.replace()
+        waiting = producer._client
+        loads_seconds = 0.0
+    # A second client would fence the first, or be fenced by it, as soon as there is a coordinator.
+    waiting._loaded_at = 0.0
     producer.replace()
+    assert producer._client is waiting
+    producer.send(topic, [b"k"], [b"w"], [1])
+    producer.commit()
     producer.close()
-    assert [value for _, value, *_ in read(kafka, topic)] == [b"v"]
+    assert [value for _, value, *_ in read(kafka, topic)] == [b"v", b"w"]
+
+
+def test_an_outcome_stays_unknown_until_the_client_is_replaced_and_its_topics_are_known(kafka, tmp_path, monkeypatch):
+    topic = create(kafka, kafka.unique("unknown"))
+    producer = make(kafka, tmp_path)
+
+    def no_answer():
+        raise BrokerUnavailable("a test says so")
+
+    with monkeypatch.context() as patch:
+        producer.send(topic, [b"k"], [b"v"], [1])
+        producer._client.commit_transaction(10)
+        producer._unknown = True
+        patch.setattr(producer._outputs, "learn", no_answer)
+        with pytest.raises(BrokerUnavailable):
+            producer.abort()
+    # "Undone" would have the tasks process again what was committed.
+    assert producer.abort() is False
+    assert producer.abort() is True
+    producer.close()

@@ -105,6 +105,12 @@ HISTORY_VERSIONS_MAX = 100
 HISTORY_RECORDS_MAX = 500_000
 HISTORY_SECONDS_MAX = 4.0
 HISTORY_STRETCH_OFFSETS = 20_000
+# How a store lies on disk is asked of its owners this often at most, its changelog's settings and offsets of Kafka.
+STORAGE_KEPT_S = 2.0
+CHANGELOG_KEPT_S = 10.0
+KEPT_ANSWERS_MAX = 256
+# Partitions of which one page tells how they lie on disk: each is asked of its owner.
+STORAGE_PARTITIONS_SHOWN = 50
 # A value longer than this is cut on a page, and the page says so; the API gives it whole.
 DISPLAY_BYTES_MAX = 20 * 1024
 ENGINE_TIMEOUT_S = 10.0

@@ -9,7 +9,7 @@ from console import limits
 from console.access import audit_trail, policy
 from console.alerts import shown
 from console.api.errors import ApiError
-from console.browse import entries, history
+from console.browse import changelog_facts, entries, history, storage
 from console.health import self_check
 from console.models import Application
 from console.observe import recorded, sizes, snapshot
@@ -60,6 +60,47 @@ def store_largest(call: Call) -> dict[str, Any]:
     if unknown:
         raise ApiError("bad-request", f"Unknown parameter {min(unknown)[:40]!r}. Use: limit, partition, key_format.")
     return _asked(lambda: entries.largest(call.path["app"], call.path["store"], call.query))
+
+
+def store_rocksdb(call: Call) -> dict[str, Any]:
+    """How the copies of a store lie on disk, each from its owner."""
+    unknown = set(call.query) - {"partition", "from", "limit", "max_lag"}
+    if unknown:
+        raise ApiError("bad-request", f"Unknown parameter {min(unknown)[:40]!r}. Use: partition, from, limit, max_lag.")
+    return _asked(lambda: storage.copies(call.path["app"], call.path["store"], call.query))
+
+
+def store_changelog(call: Call) -> dict[str, Any]:
+    """What a store's changelog still holds, as far as Kafka tells."""
+    found = _found(snapshot.store(call.path["app"], call.path["store"]), call)
+    topic = found["changelog"]
+    if not topic:
+        raise ApiError("no-changelog", f"{call.path['store']} has no changelog: its application does not log it.")
+    keys = {
+        row["partition"]: row["keys_estimate"]
+        for row in reversed(snapshot.rows(found["positions"]))
+        if row["role"] != "standby"
+    }
+    first = call.number("from", 0, 2**31)
+    count = call.number("limit", limits.PAGE_ROWS_DEFAULT, limits.PAGE_ROWS_MAX)
+    partitions = [each for each in sorted(keys) if each >= first]
+    try:
+        told = storage.changelog(topic, partitions[:count])
+    except changelog_facts.KafkaAway as error:
+        raise ApiError("kafka-unavailable", f"Kafka does not answer: {error}") from error
+    lines = []
+    for partition in partitions[:count]:
+        begin, end = told["offsets"].get(partition, (None, None))
+        lines.append({"partition": partition, **storage.cleanable(begin, end, keys[partition])})
+    return {
+        "topic": topic,
+        "settings": told["settings"],
+        "partitions": lines,
+        # The Kafka client has no request for these.
+        "bytes": None,
+        "last_cleaned_at": None,
+        "next": partitions[count] if len(partitions) > count else None,
+    }
 
 
 def store_sizes(call: Call) -> dict[str, Any]:

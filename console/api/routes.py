@@ -93,6 +93,27 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "GET",
+        _STORE + "/rocksdb",
+        "read-status",
+        reads.store_rocksdb,
+        "How each partition lies on disk: levels, compaction, memtables",
+        (
+            ("partition", "one partition only"),
+            ("from", "the first partition"),
+            ("limit", "1 to 1000 partitions, default 100"),
+            ("max_lag", "let a standby answer that is at most so many records behind"),
+        ),
+    ),
+    Route(
+        "GET",
+        _STORE + "/changelog",
+        "read-status",
+        reads.store_changelog,
+        "The changelog's settings and offsets, and how much of it may be superseded",
+        (("from", "the first partition"), ("limit", "1 to 1000 partitions, default 100")),
+    ),
+    Route(
+        "GET",
         _STORE + "/sizes",
         "read-status",
         reads.store_sizes,

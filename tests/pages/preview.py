@@ -54,6 +54,8 @@ PAGES = {
     "new-schedule": f"{WINDOWS}schedule/?kind=compact&cron=30+2+*+*+mon",
     "lag": "/lag/slow-lane/",
     "lag-calm": "/lag/flights/",
+    "compaction": f"{WINDOWS}compaction/",
+    "compaction-memory": "/applications/flights/stores/planes/compaction/",
     "size": f"{WINDOWS}size/?largest=1",
     "audit": "/audit/",
     "health": "/health/?run=1",

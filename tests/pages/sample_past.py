@@ -8,6 +8,7 @@ from typing import Any
 SNAPSHOT = "6b1f4f2e-3d35-4a6f-9a6e-0d2b7b8a0021"
 OF_WINDOWS = "6b1f4f2e-3d35-4a6f-9a6e-0d2b7b8a0022"
 SCHEDULE = "6b1f4f2e-3d35-4a6f-9a6e-0d2b7b8a0041"
+COMPACTED = "6b1f4f2e-3d35-4a6f-9a6e-0d2b7b8a0051"
 VERIFIED = "6b1f4f2e-3d35-4a6f-9a6e-0d2b7b8a0031"
 DIFFERENCES = 130
 FACTS = {
@@ -43,6 +44,12 @@ def seed() -> None:
     job = Job.objects.create(
         id=VERIFIED, number=21, kind="verify", application="flights", store="delay-by-hour", state="succeeded", queue="host.brick",
         partitions=[1], result={"kept": DIFFERENCES, "differences": 4_210},
+    )  # fmt: skip
+    levels = "Level Files Size(MB)\n--------------------\n  0        7       21\n  6       12       78\n"
+    Job.objects.create(
+        id=COMPACTED, number=20, kind="compact", application="flights", store="delay-by-hour", state="succeeded", queue="host.brick", partitions=[1],
+        started_at=now - timedelta(hours=6, seconds=4), ended_at=now - timedelta(hours=6),
+        result={"bytes_before": 99_400_000, "bytes_after": 61_200_000, "partitions": {"1": {"bytes_before": 99_400_000, "bytes_after": 61_200_000, "levels_before": levels, "levels_after": levels.replace(" 7       21", " 0        0").replace("12       78", "10       61")}}},
     )  # fmt: skip
     whats = ("different", "missing", "extra")
     rows = []

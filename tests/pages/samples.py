@@ -245,8 +245,9 @@ def instance(name: str, **more: Any) -> dict[str, Any]:
         "tasks": ["0_0", "0_2", "1_0", "1_2"] if name[-1] == "1" else ["0_1", "0_3", "1_1", "1_3"], "standby_tasks": ["1_1"] if name[-1] == "1" else ["1_0"],
         "rates": {"in_per_second": 6_200.0, "processed_total": 168_388, "commits_total": 4_012, "commit_ms_p50": 41.0, "commit_ms_p99": 102.0, "busy_ratio": 0.41},
         "counters": {"skipped_total": 3, "dead_lettered_total": 0, "dropped_total": 12, "query_total": 812},
-        "memory": {"rss_bytes": 212_000_000, "block_cache_bytes": 41_000_000, "block_cache_limit_bytes": 64_000_000, "memtable_bytes": 9_000_000, "memtable_limit_bytes": 32_000_000,
+        "memory": {"rss_bytes": 212_000_000, "block_cache_bytes": 63_000_000 if name[-1] == "2" else 41_000_000, "block_cache_limit_bytes": 64_000_000, "memtable_bytes": 9_000_000, "memtable_limit_bytes": 32_000_000,
                    "uncommitted_bytes": 120_000, "in_memory_bytes": 4_000_000, "in_memory_limit_bytes": None},
+        "caches": [{"name": "block-cache", "hits_total": 812_000, "misses_total": 300_400, "hit_ratio": 0.617}, {"name": "record-cache", "hits_total": 9_120_000, "misses_total": 12_000, "hit_ratio": None if name[-1] == "2" else 0.9987}],
         "disk": {"state_dir_bytes": 5_300_000, "free_bytes": 81_000_000_000}, "pressure": [], "budgets": [
             {"name": "block-cache", "used": 41_000_000, "limit": 64_000_000, "advice": None},
             {"name": "in-memory", "used": 4_000_000, "limit": None, "advice": None},

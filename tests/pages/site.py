@@ -46,10 +46,11 @@ def prepare(port: int) -> Any:
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0)
-    from tests.pages import sample_past
+    from tests.pages import sample_past, sample_storage
 
     sample_past.seed()
     sample_past.install()
+    sample_storage.install(scene)
     from console.access.roles import ensure_account
 
     stand_in_for_the_parts()

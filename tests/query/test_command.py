@@ -142,3 +142,12 @@ def test_the_application_with_the_store_is_found_among_several(run, data_dir, se
     assert "key-0007" in run("get", "counts", "key-0007")
     with pytest.raises(CommandError, match="--application"):
         run("get", "nowhere", "a")
+
+
+def test_how_partitions_lie_is_a_table_and_json(run):
+    shown = run("rocksdb", "counts")
+    assert "in memory" in shown
+    assert "no bound" in shown
+    found = json.loads(run("rocksdb", "counts", "--json"))
+    assert [each["partition"] for each in found["copies"]] == [0, 1, 2, 3]
+    assert json.loads(run("rocksdb", "counts", "--partition", "2", "--json"))["copies"][0]["partition"] == 2

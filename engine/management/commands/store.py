@@ -20,8 +20,11 @@ from engine.query.questions import Call
 from engine.query.results import Page, QueryError
 from engine.query.terminal import cell, entry_json, entry_row, failures, instant
 
-_HELP = """Read a store: get, range, prefix, window, session, as-of, versions, largest, count, export.
+_HELP = """Read a store: get, range, prefix, window, session, as-of, versions, largest, count, rocksdb, export.
 Finds the engine of `manage.py up` by itself (--data-dir); elsewhere give --address and --token-file."""
+
+_COPIES_WIDTH = 140
+_UNKNOWN = "\N{EN DASH}"
 
 
 class Command(BaseCommand):
@@ -57,6 +60,8 @@ class Command(BaseCommand):
         largest.add_argument("--limit", type=int, default=20, help="so many entries, at most 100")
         largest.add_argument("--partition", type=int)
         _action(actions, "count", "about how many keys")
+        rocksdb = _action(actions, "rocksdb", "how each partition lies on disk: levels, compaction, memtables")
+        rocksdb.add_argument("--partition", type=int)
         export = _action(actions, "export", "every entry as JSON Lines, on standard output or in --out")
         export.add_argument("--out", type=Path)
         for each in (between, prefix, actions.choices["window"], actions.choices["session"], export):
@@ -94,6 +99,8 @@ class Command(BaseCommand):
             self._count(client, store, as_json=options["json"], max_lag=options["max_lag"])
         elif action == "largest":
             self._largest(client, store, options)
+        elif action == "rocksdb":
+            self._rocksdb(client, store, options)
         elif action == "export":
             self._export(client, store, options)
         else:
@@ -163,6 +170,24 @@ class Command(BaseCommand):
         if failed:
             raise CommandError("incomplete: " + "; ".join(failed))
 
+    def _rocksdb(self, client: QueryClient, store: str, options: dict[str, Any]) -> None:
+        found: dict[str, Any] = {"copies": [], "sources": [], "next": 0}
+        while found["next"] is not None:
+            place = {"partition": options["partition"]} if options["partition"] is not None else {"from": found["next"]}
+            page = client.rocksdb(store, max_lag=options["max_lag"], **place)
+            found["copies"] += page["copies"]
+            found["sources"] += page["sources"]
+            found["next"] = page["next"]
+        if options["json"]:
+            self.stdout.write(json.dumps(found, ensure_ascii=False, indent=2))
+        else:
+            self.stdout.write(_copies_table(store, found["copies"]), ending="")
+        failed = [
+            f"partition {each['partition']}: {each['error']['message']}" for each in found["sources"] if each["error"]
+        ]
+        if failed:
+            raise CommandError("incomplete: " + "; ".join(failed))
+
     def _export(self, client: QueryClient, store: str, options: dict[str, Any]) -> None:
         call = questions.entries(store, limit=1_000, **_common(options))
         out = options["out"]
@@ -172,6 +197,44 @@ class Command(BaseCommand):
                 file.write(json.dumps(entry, ensure_ascii=False, separators=(",", ":")) + "\n")
                 count += 1
         self.stderr.write(f"{count:,} entries exported")
+
+
+def _copies_table(store: str, copies: list[dict[str, Any]]) -> str:
+    table = Table(title=store, title_justify="left")
+    table.add_column("partition", justify="right")
+    table.add_column("instance")
+    table.add_column("levels: files, bytes")
+    for name in ("files", "live, about", "to compact, about", "running", "memtables", "keys, about"):
+        table.add_column(name, justify="right")
+    for copy in copies:
+        facts = copy["rocksdb"]
+        if facts is None:
+            bound = "no bound" if copy["max_bytes"] is None else f"of at most {copy['max_bytes']:,}"
+            words = f"in memory: {_figure(copy['bytes'])} bytes, {bound}"
+            table.add_row(
+                str(copy["partition"]), escape(copy["instance"]), words, *[_UNKNOWN] * 5, _figure(copy["keys_estimate"])
+            )
+            continue
+        levels = ", ".join(f"L{each['level']}: {each['files']}, {each['bytes']:,}" for each in facts["levels"])
+        names = (
+            "sst_bytes",
+            "live_data_bytes",
+            "pending_compaction_bytes",
+            "running_compactions",
+            "memtable_bytes",
+            "keys_estimate",
+        )
+        figures = [_figure(facts[name]) for name in names]
+        table.add_row(str(copy["partition"]), escape(copy["instance"]), levels or "no file yet", *figures)
+    # Folded into 80 columns the figures could not be read; a terminal that is narrower scrolls or folds by itself.
+    console = Console(width=max(Console().width, _COPIES_WIDTH))
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get()
+
+
+def _figure(value: int | None) -> str:
+    return _UNKNOWN if value is None else f"{value:,}"
 
 
 class _Standard:

@@ -22,6 +22,7 @@ import pytest
 from tests import stack
 from tests.longest_first import LONGEST_FIRST
 
+stack.keep_scratch_in_memory()
 SCRATCH = Path(tempfile.mkdtemp(prefix="statehouse-tests-"))
 REDIS_PORT = stack.free_port()
 REDIS_PASSWORD = secrets.token_urlsafe(16)

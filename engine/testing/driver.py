@@ -202,7 +202,8 @@ class TopologyTestDriver:
 
     def outputs(self) -> list[tuple[str, Sent]]:
         """Every record written to a topic that is not internal, with the topic, in the order of writing."""
-        return [(topic, row) for topic, row in self._captured.log if not self._is_internal(topic)]
+        is_internal = {topic: self._is_internal(topic) for topic in self._captured.records}
+        return [(topic, row) for topic, row in self._captured.log if not is_internal[topic]]
 
     def close(self) -> None:
         """Close processors and stores, and remove what they kept on disk. Calling it twice is allowed."""

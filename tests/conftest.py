@@ -35,6 +35,8 @@ os.environ.update(
         "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{stack.free_port()}",
         "DATABASE_URL": f"sqlite:///{SCRATCH}/console.sqlite3",
         "STATEHOUSE_DATA_DIR": str(SCRATCH),
+        # A broker of a test lives for minutes at most: what Java's second compiler gains it, it does not live to see.
+        "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1",
     },
 )
 

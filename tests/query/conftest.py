@@ -7,7 +7,7 @@ import pytest
 
 from engine.query.metadata import Metadata, Replica
 from engine.query.service import QueryService, listen
-from tests.query.fakes import TOKEN, FakeInstance
+from tests.query.fakes import PATIENCE_SECONDS, TOKEN, FakeInstance
 
 
 class Served:
@@ -19,7 +19,8 @@ class Served:
         self.service = QueryService(instance, self.metadata, token, listen("127.0.0.1", 0), more_routes=more_routes)
         self.service.start()
         self.address = self.service.address
-        self.http = httpx.Client(base_url=self.address, headers={"authorization": f"Bearer {token}"}, trust_env=False)
+        headers = {"authorization": f"Bearer {token}"}
+        self.http = httpx.Client(base_url=self.address, headers=headers, timeout=PATIENCE_SECONDS, trust_env=False)
 
     def get(self, path, **parameters):
         return self.http.get(path, params={name.rstrip("_"): value for name, value in parameters.items()})

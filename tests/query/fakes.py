@@ -7,6 +7,8 @@ from engine.stores import open_store
 from engine.topology.stores import StoreSpec
 
 TOKEN = "a-token-of-the-tests"  # noqa: S105
+# The machine may run other things beside a test.
+PATIENCE_SECONDS = 30.0
 
 COUNTS = StoreSpec("counts", "key-value", "memory", serdes.string, serdes.int64)
 BY_NUMBER = StoreSpec("by-number", "key-value", "memory", serdes.int64, serdes.json)

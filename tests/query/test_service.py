@@ -9,7 +9,7 @@ import pytest
 from engine.errors import ConfigError
 from engine.query.metadata import Metadata
 from engine.query.service import QueryService, listen
-from tests.query.fakes import COUNTS, TOKEN, FakeHandle, FakeInstance, store_of
+from tests.query.fakes import COUNTS, PATIENCE_SECONDS, TOKEN, FakeHandle, FakeInstance, store_of
 from tests.query.test_entries import instance_with, refused
 
 
@@ -48,7 +48,7 @@ PATHS = [
     ],
 )
 def test_nothing_is_told_without_the_token(locked, path, header):
-    reply = httpx.get(locked.address + path, headers=header, trust_env=False)
+    reply = httpx.get(locked.address + path, headers=header, timeout=PATIENCE_SECONDS, trust_env=False)
     assert refused(reply, 401, "unauthorized")["retryable"] is False
     assert reply.headers["www-authenticate"] == "Bearer"
 

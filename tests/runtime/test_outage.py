@@ -24,6 +24,7 @@ from tests.runtime.harness import (
 
 pytestmark = pytest.mark.kafka
 RECORDS = 20_000
+SESSION_TIMEOUT_MS = 4_000
 # Longer than a session, a transaction and every patience of the clients.
 MINUTES = 150
 
@@ -31,7 +32,7 @@ MINUTES = 150
 @pytest.mark.parametrize(
     ("guarantee", "seconds"),
     [
-        (EXACTLY_ONCE, 9),
+        (EXACTLY_ONCE, 1.5 * SESSION_TIMEOUT_MS / 1000),
         pytest.param(EXACTLY_ONCE, MINUTES, marks=pytest.mark.soak),
         pytest.param(AT_LEAST_ONCE, MINUTES, marks=pytest.mark.soak),
     ],
@@ -40,7 +41,15 @@ def test_an_outage_under_load_is_survived_with_exact_totals(kafka, tmp_path, gua
     name = kafka.unique("outage")
     create(kafka, programs.input_topic(name), partitions=2)
     create(kafka, programs.output_topic(name), partitions=2)
-    settings = config(kafka, name, tmp_path / "state", poll_records=500, guarantee=guarantee, commit_interval_ms=100)
+    settings = config(
+        kafka,
+        name,
+        tmp_path / "state",
+        poll_records=500,
+        guarantee=guarantee,
+        commit_interval_ms=100,
+        session_timeout_ms=SESSION_TIMEOUT_MS,
+    )
 
     def processed():
         try:

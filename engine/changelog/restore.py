@@ -11,16 +11,17 @@ position has reached that end. Positions pass transaction markers and aborted re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from engine import broker_errors
 from engine.changelog.topics import ANSWER_SECONDS, Topics
 from engine.errors import BrokerUnavailable, StatehouseError
 from engine.stores import open_store
-from engine.stores.contract import ChangelogRecord
+from engine.stores.contract import ChangelogColumns
 from engine.topology.stores import StoreSpec
 
 # One batch of a restore, hence one WriteBatch per partition in it: large enough to vanish, small enough to cancel soon.
@@ -34,6 +35,15 @@ _READING = {
     "check.crcs": True,
     "allow.auto.create.topics": False,
 }
+
+# Accessors of the C type, to be mapped over messages: what a record costs in Python decides how fast a restore is.
+_topic: Any = Message.topic
+_partition: Any = Message.partition
+_error: Any = Message.error
+_key: Any = Message.key
+_value: Any = Message.value
+_timestamp: Any = Message.timestamp
+_NOTHING = ChangelogColumns((), (), ())
 
 Place = tuple[str, int]
 
@@ -83,7 +93,7 @@ class Restoring:
         """Whether the end has been reached."""
         return self.position >= self.end
 
-    def apply(self, records: list[ChangelogRecord], position: int) -> None:
+    def apply(self, records: ChangelogColumns, position: int) -> None:
         """Bring the store to `position`, in one write with the position in it."""
         caught_up = self.follows and self.ended_at is not None
         self.phase = "done" if caught_up else "applying"
@@ -155,19 +165,10 @@ class Reader:
         self.failed = None
         messages: list[Any] = self._consumer.consume(records_max, timeout)
         self.polled = len(messages)
-        by_partition: dict[Place, list[Any]] = {}
-        for message in messages:
-            error = message.error()
-            if error is None:
-                by_partition.setdefault((message.topic(), message.partition()), []).append(message)
-            elif not error.retriable() and error.code() not in {
-                broker_errors.TRANSPORT,
-                broker_errors.ALL_BROKERS_DOWN,
-            }:
-                self.failed = (message.topic(), message.partition())
-                raise broker_errors.named(error, f"changelog {message.topic()}-{message.partition()}")
+        if any(map(_error, messages)):
+            messages = [m for m in messages if not self._is_error(m)]
         applied = 0
-        for place, found in by_partition.items():
+        for place, found in _by_partition(messages).items():
             if place in self.reading:
                 self.failed = place
                 applied += _apply(self.reading[place], found)
@@ -175,6 +176,16 @@ class Reader:
         self._look_ahead()
         self._pass_markers()
         return applied
+
+    def _is_error(self, message: Message) -> bool:
+        """Whether a message is news that passes by itself; raises the engine's error for what does not."""
+        error = message.error()
+        if error is None:
+            return False
+        if error.retriable() or error.code() in {broker_errors.TRANSPORT, broker_errors.ALL_BROKERS_DOWN}:
+            return True
+        self.failed = (message.topic() or "", message.partition() or 0)
+        raise broker_errors.named(error, f"changelog {message.topic()}-{message.partition()}")
 
     def _look_ahead(self) -> None:
         """Move the ends of those that follow to what the last fetch saw."""
@@ -191,7 +202,7 @@ class Reader:
         places = [TopicPartition(r.changelog, r.partition) for r in waiting]
         for restoring, place in zip(waiting, self._consumer.position(places), strict=True):
             if place.offset > restoring.position and place.offset >= restoring.end:
-                restoring.apply([], place.offset)
+                restoring.apply(_NOTHING, place.offset)
 
     def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition] | None:
         """Offsets committed by the reader's group; None while a transaction that could change them is pending."""
@@ -232,14 +243,28 @@ def holds_records(client: Mapping[str, Any], place: Place, start: int, end: int)
     return False
 
 
+def _by_partition(messages: list[Any]) -> dict[Place, list[Any]]:
+    """Messages by their partition, in order. A fetch answers partition by partition, so the runs are long."""
+    found: dict[Place, list[Any]] = {}
+    for topic, of_topic in groupby(messages, _topic):
+        for partition, run in groupby(of_topic, _partition):
+            found.setdefault((topic, partition), []).extend(run)
+    return found
+
+
 def _apply(restoring: Restoring, messages: list[Any]) -> int:
     position = messages[-1].offset() + 1
     if restoring.limit is not None and position > restoring.limit:
         messages = [m for m in messages if m.offset() < restoring.limit]
         position = restoring.limit
-    # A changelog has no records without keys, but a topic that a global table reads may.
-    restoring.apply([(m.key(), m.value(), m.timestamp()[1]) for m in messages if m.key() is not None], position)
     size = sum(map(len, messages))
+    keys = list(map(_key, messages))
+    if None in keys:
+        # A changelog has no records without keys, but a topic that a global table reads may.
+        messages = [m for m in messages if m.key() is not None]
+        keys = list(map(_key, messages))
+    timestamps = [at for _, at in map(_timestamp, messages)]
+    restoring.apply(ChangelogColumns(keys, list(map(_value, messages)), timestamps), position)
     restoring.bytes += size
     return size
 

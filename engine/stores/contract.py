@@ -16,11 +16,43 @@ methods are between it and the processors that use it; the engine itself calls o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, overload, runtime_checkable
 
 # (key bytes, value bytes or None for a tombstone, timestamp in ms): a record of a changelog topic.
 ChangelogRecord = tuple[bytes, bytes | None, int]
+
+
+@dataclass(frozen=True, eq=False)
+class ChangelogColumns(Sequence[ChangelogRecord]):
+    """Changelog records as three columns of one length: what a restore hands to a store.
+
+    A sequence of records like any other; a store that takes the columns as they are saves a tuple a record.
+    """
+
+    keys: Sequence[bytes]
+    values: Sequence[bytes | None]
+    timestamps: Sequence[int]
+
+    def __len__(self) -> int:
+        """How many records."""
+        return len(self.keys)
+
+    def __iter__(self) -> Iterator[ChangelogRecord]:
+        """The records, oldest first."""
+        return zip(self.keys, self.values, self.timestamps, strict=True)
+
+    @overload
+    def __getitem__(self, index: int) -> ChangelogRecord: ...
+    @overload
+    def __getitem__(self, index: slice) -> ChangelogColumns: ...
+    def __getitem__(self, index: int | slice) -> ChangelogRecord | ChangelogColumns:
+        """One record, or a part of the columns."""
+        keys, values, timestamps = self.keys[index], self.values[index], self.timestamps[index]
+        if isinstance(index, slice):
+            return ChangelogColumns(keys, values, timestamps)  # type: ignore[arg-type]
+        return keys, values, timestamps  # type: ignore[return-value]
 
 
 class StoreContext(Protocol):

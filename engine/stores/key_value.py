@@ -239,9 +239,9 @@ class KeyValueStore(LayeredStore):
     def _restored(self, records: Sequence[ChangelogRecord], change: Write) -> None:
         keys, values, timestamps = layouts.columns(records)
         if None not in values:
-            change.add(DEFAULT, self._table.local_columns(keys, values, timestamps))  # type: ignore[arg-type]
+            change.add(DEFAULT, self._table.local_columns(keys, values, timestamps))
             return
         last = {key: (value, timestamp) for key, value, timestamp in records}
         puts = [(key, value, timestamp) for key, (value, timestamp) in last.items() if value is not None]
-        change.add(DEFAULT, self._table.local_columns(*layouts.columns(puts)))  # type: ignore[arg-type]
+        change.add(DEFAULT, self._table.local_columns(*layouts.columns(puts)))
         change.add(DEFAULT, Columns(deletes=[key for key, (value, _) in last.items() if value is None]))

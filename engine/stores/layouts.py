@@ -15,6 +15,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from operator import add
+from typing import Any
+
+from engine.stores.contract import ChangelogColumns
 
 LONG = struct.Struct(">q")
 _WINDOW = struct.Struct(">qi")
@@ -100,6 +103,8 @@ def key_range_end(key: bytes, suffix: bytes) -> bytes:
     return max(key[:size] + suffix for size in range(certain, len(key) + 1))
 
 
-def columns(records: Sequence[tuple[bytes, bytes | None, int]]) -> tuple[tuple[bytes, ...], ...]:
+def columns(records: Sequence[tuple[bytes, bytes | None, int]]) -> tuple[Sequence[Any], ...]:
     """Changelog records as three columns; three empty ones for none."""
+    if isinstance(records, ChangelogColumns):
+        return records.keys, records.values, records.timestamps
     return tuple(zip(*records, strict=True)) if records else ((), (), ())

@@ -131,6 +131,6 @@ class LruStore(KeyValueStore):
             if evicted is not None:
                 rows[evicted] = None
         puts = [(key, *row) for key, row in rows.items() if row is not None]
-        columns = self._table.local_columns(*layouts.columns(puts))  # type: ignore[arg-type]
+        columns = self._table.local_columns(*layouts.columns(puts))
         columns.deletes = [key for key, row in rows.items() if row is None]
         change.add(DEFAULT, columns)

@@ -295,7 +295,7 @@ class SegmentedStore(LayeredStore):
         puts = [(key, value, timestamp) for key, (value, timestamp) in rows.items() if value is not None]
         deletes = [key for key, (value, _) in rows.items() if value is None]
         table = self._row_table(segment)
-        columns = table.local_columns(*layouts.columns(puts))  # type: ignore[arg-type]
+        columns = table.local_columns(*layouts.columns(puts))
         columns.deletes = deletes
         change.add(table.family, columns)
         if self._by_time:

@@ -16,6 +16,7 @@ from engine import serdes
 from engine.records import ValueAndTimestamp
 from engine.stores import open_store
 from engine.stores.backend import EVERYTHING
+from engine.stores.contract import ChangelogColumns
 from engine.topology.stores import StoreSpec
 from tests.stores.models import KeyValueModel, LruModel, SessionModel, VersionedModel, WindowModel
 from tests.stores.vectors import Context
@@ -102,7 +103,8 @@ class StoreMachine(RuleBasedStateMachine):
         if self.standby is None:
             self.standby = open_store(self.spec, self.folder / "standby", self.context)
         for start in range(self.standby.position or 0, len(self.changelog), 3):
-            piece = self.changelog[start : start + 3]
+            # As a reader hands them over.
+            piece = ChangelogColumns(*map(list, zip(*self.changelog[start : start + 3], strict=True)))
             self.standby.restore(piece, start + len(piece))
         self.store.rollback()
         self.store, self.standby = self.standby, self.store

@@ -26,6 +26,8 @@ GUARANTEES = (EXACTLY_ONCE, AT_LEAST_ONCE)
 POLICIES = ("fail", "skip", "dead-letter")
 # Kafka Streams' own defaults of commit.interval.ms.
 COMMIT_INTERVAL_MS = {EXACTLY_ONCE: 100, AT_LEAST_ONCE: 30_000}
+# By default no more than so many restore at once: from there on the brokers and the disk decide.
+RESTORE_PROCESSES_MAX = 4
 ENVIRONMENT_PREFIX = "ENGINE_"
 LOOPBACK_ANY_PORT = "127.0.0.1:0"
 
@@ -41,6 +43,8 @@ class EngineConfig:
     `num_standby_replicas`: copies of each task's stores on other instances, kept up to date. `acceptable_recovery_lag`:
     how many records such a copy may be behind to count as caught up. `warmup_timeout_ms`: how long a starting instance
     waits for its copies to catch up before it joins the others.
+    `restore_processes`: how many processes restore large stores beside this one; None is a half of the cores (1 to 4), 0
+    restores all in a thread.
     `disk_free_bytes_min`: with less space left for the state directory the engine stops, while it still can cleanly; 0
     turns this off. `listen`: where the query service listens, `host:port`; port 0 takes a free one; None runs none.
     `stop_when_caught_up`: end once this instance has all tasks and has processed and committed all of their inputs.
@@ -72,6 +76,7 @@ class EngineConfig:
     dead_letter_topic: str | None = None
     restore_bytes_per_second_max: int | None = None
     restore_partitions_max: int = 8
+    restore_processes: int | None = None
     repartition_purge_interval_ms: int = 30_000
     recommit_interval_ms: int = 3_600_000
     state_cleanup_delay_ms: int = 600_000
@@ -124,7 +129,7 @@ class EngineConfig:
             "restore_bytes_per_second_max": 1, "repartition_purge_interval_ms": 100, "recommit_interval_ms": 1000,
             "state_cleanup_delay_ms": 0, "disk_free_bytes_min": 0, "block_cache_bytes": 1 << 20, "write_buffer_bytes": 1 << 20,
             "stop_timeout_ms": 100, "num_standby_replicas": 0, "acceptable_recovery_lag": 0,
-            "warmup_timeout_ms": 0,
+            "warmup_timeout_ms": 0, "restore_processes": 0,
         }  # fmt: skip
         for name, bound in lowest.items():
             value = getattr(self, name)
@@ -165,6 +170,14 @@ class EngineConfig:
         if self.transaction_timeout_ms is not None:
             return self.transaction_timeout_ms
         return max(self.session_timeout_ms * 8 // 10, self.session_timeout_ms - 2_000)
+
+    @property
+    def restore_process_count(self) -> int:
+        """How many processes may restore beside this one."""
+        if self.restore_processes is not None:
+            return self.restore_processes
+        cores = os.cpu_count() or 1
+        return 0 if cores == 1 else min(cores // 2, RESTORE_PROCESSES_MAX)
 
     def listen_address(self) -> tuple[str, int]:
         """Host and port of `listen`; raises ConfigError when it is neither."""

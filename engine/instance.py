@@ -198,6 +198,8 @@ class Engine:
             config.application_id,
             partitions_max=config.restore_partitions_max,
             bytes_per_second_max=config.restore_bytes_per_second_max,
+            processes_max=config.restore_process_count,
+            write_buffer_bytes=config.write_buffer_bytes,
         )
         outputs = Outputs(self.topics, written_topics(self.blueprint, config))
         self.producer = Producer(config, self.client, self.identity.transactional_id, outputs)

@@ -1,8 +1,8 @@
 """Building a store from its changelog: the one place that reads changelog records into stores.
 
 `Restoring` is one store partition on its way, `Reader` the consumer that feeds several at once. The engine's restorer
-(`engine.runtime.restorer`) drives them in a thread; `build_generation` drives them to the end for a Celery worker or a
-tool, which have no engine. Neither knows Django.
+(`engine.runtime.restorer`) drives them in a thread, `restore_process` in a process beside it; `build_generation` drives
+them to the end for a Celery worker or a tool, which have no engine. None knows Django.
 
 Ends are watermarks taken read-uncommitted before the first read; reading is read-committed and ends when the consumer's
 position has reached that end. Positions pass transaction markers and aborted records, so records are never counted.
@@ -78,6 +78,8 @@ class Restoring:
     ended_at: float | None = None
     follows: bool = False
     asked_at: float = 0.0  # monotonic: when a reader was last refused because of this restore
+    lent: bool = False  # a process of its own has the store, which is closed here
+    stays_here: bool = False  # a process failed with it: it goes on in the thread
 
     def __post_init__(self) -> None:
         """A restore begins where the store stands."""
@@ -90,8 +92,8 @@ class Restoring:
 
     @property
     def done(self) -> bool:
-        """Whether the end has been reached."""
-        return self.position >= self.end
+        """Whether the end has been reached, and the store is here."""
+        return self.position >= self.end and not self.lent
 
     def apply(self, records: ChangelogColumns, position: int) -> None:
         """Bring the store to `position`, in one write with the position in it."""
@@ -279,7 +281,7 @@ class Built:
     begin: int = 0
 
 
-class _NoTask:
+class UnattendedContext:
     """What a store sees of its task when there is none: nothing is processed, so nothing has a time."""
 
     timestamp = -1
@@ -308,7 +310,7 @@ def build_generation(
     topics = Topics(client)
     place = (changelog, partition)
     begin, end = topics.begin_offsets([place])[place], topics.end_offsets([place])[place]
-    store = open_store(spec, directory, _NoTask())
+    store = open_store(spec, directory, UnattendedContext())
     try:
         target = end if until is None else min(until, end)
         restoring = Restoring("", spec.name, changelog, partition, store, begin, target, "operator", limit=until)

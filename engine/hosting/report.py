@@ -170,7 +170,7 @@ class Report:
         in_memory = [o for o in stores if o.spec.backend != "rocksdb"]
         bounds = [o.spec.max_bytes for o in in_memory if o.spec.max_bytes is not None]
         return status.Memory(
-            rss_bytes=self._process.memory_info().rss,
+            rss_bytes=self._process.memory_info().rss + sum(map(_rss, self._tasks.restore_pids)),
             block_cache_bytes=budget["block_cache_bytes"],
             block_cache_limit_bytes=budget["block_cache_limit_bytes"],
             memtable_bytes=budget["memtable_bytes"],
@@ -255,6 +255,14 @@ class Report:
 
     def _rate(self, what: Any, value: float, now: float) -> float | None:
         return self._rates.setdefault(what, Rate()).per_second(value, now)
+
+
+def _rss(pid: int) -> int:
+    """Memory of a process that restores for this one; 0 once it has ended."""
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return 0
 
 
 def _restore_rate(handle: Handle) -> float | None:

@@ -1,7 +1,7 @@
 """The restore thread: takes tasks over and brings their stores up to their changelogs, beside processing.
 
-The loop hands in take-overs and collects them when they are done; in between the stores belong to this thread. Several
-partitions are read at once, first what readers ask for, then what is furthest behind. A cancelled take-over keeps what
+The loop hands in take-overs and collects them when they are done; in between the stores belong to this thread, which lends
+large ones to processes of their own (`restore_processes`). Several partitions are read at once, first what readers ask for, then what is furthest behind. A cancelled take-over keeps what
 it restored: it stays as a standby, or on disk, and the next owner here goes on from there. The same thread follows the
 changelogs of standbys (`standby`) while nothing restores; a task that has one is taken over with its open stores.
 """
@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 from engine.changelog.restore import BATCH_RECORDS, POLL_SECONDS, Reader, Restoring
 from engine.changelog.topics import Topics
 from engine.errors import BrokerUnavailable, Retry, TaskCorrupted
+from engine.runtime.restore_processes import RestoreProcesses
 from engine.runtime.standby import Standby, Standbys
 from engine.runtime.state_directory import StateDirectory
 from engine.runtime.take_over import Preparation, TakeOver
+from engine.stores import memory_budget
 
 if TYPE_CHECKING:
     from engine.runtime.swap import Swap
@@ -53,9 +55,20 @@ class Restorer:
         *,
         partitions_max: int = 8,
         bytes_per_second_max: int | None = None,
+        processes_max: int = 0,
+        write_buffer_bytes: int = memory_budget.WRITE_BUFFER_BYTES,
     ) -> None:
         self._reader = Reader(client, group)
         self._preparation = Preparation(topics, directory, self._reader.committed)
+        self.processes = RestoreProcesses(
+            client,
+            group,
+            self._preparation.reopen,
+            self.wake,
+            # What is throttled is slow on purpose: one reader keeps the bound.
+            processes_max=0 if bytes_per_second_max else min(processes_max, partitions_max),
+            write_buffer_bytes=write_buffer_bytes,
+        )
         self.standbys = Standbys(self._reader, self._preparation)
         self._partitions_max = partitions_max
         self._bytes_per_second_max = bytes_per_second_max
@@ -133,20 +146,27 @@ class Restorer:
             while not self._stopping:
                 self._drop_cancelled()
                 self._prepare()
+                self._lend()
                 self._admit()
                 self._follow()
-                self.standbys.turn(busy=bool(self._restoring))
-                if self._restoring or self._reader.reading:
+                self.standbys.turn(busy=self._reads_for_tasks())
+                if self._reader.reading:
                     self._restore()
-                elif not self._waiting:
+                elif not self._waiting or self._restoring:
                     self._wake.wait(IDLE_SECONDS)
                     self._wake.clear()
         finally:
+            self.processes.close()
             for wanted in (*self._restoring, *self._waiting):
                 self._end(wanted)
                 wanted.close(clean=True)
             self.standbys.close()
             self._reader.close()
+
+    def _reads_for_tasks(self) -> bool:
+        """Whether this thread restores, and not only processes do."""
+        reading = self._reader.reading
+        return any(reading.get(r.place) is r for wanted in self._restoring for r in wanted.restores)
 
     def _prepare(self) -> None:
         """Take over what waits. A pending transaction puts its task behind the others."""
@@ -156,6 +176,10 @@ class Restorer:
                 self._dispose(wanted)
                 continue
             self._let_go(wanted.task)
+            if any(former.task == wanted.task for former in self._restoring):
+                # A process still has a store of a former take-over.
+                self._waiting.append(wanted)
+                continue
             self._promote(wanted)
             try:
                 ready = self._preparation.prepare(wanted, OFFSETS_SECONDS)
@@ -208,6 +232,33 @@ class Restorer:
         self._restoring.append(wanted)
         self._collect()
 
+    def _lend(self) -> None:
+        """Take back what processes are done with, and give them what is most wanted of what suits them."""
+        for wanted, error in self.processes.turn():
+            self._fail(wanted, error)
+        self._collect()
+        suiting = [
+            (wanted, restoring)
+            for wanted in self._restoring
+            for restoring in wanted.restores
+            if not wanted.cancelled and wanted.error is None and self._for_process(wanted, restoring)
+        ]
+        suiting.sort(key=lambda pair: _urgency(pair[1]), reverse=True)
+        for wanted, restoring in suiting[: max(self.processes.room, 0)]:
+            directory = self._preparation.directory_of(wanted, wanted.stores[restoring.store_name])
+            try:
+                self.processes.lend(wanted, restoring, directory)
+            except Exception as error:  # noqa: BLE001 - it is handed to the loop, which decides
+                self._fail(wanted, error)
+
+    def _for_process(self, wanted: TakeOver, restoring: Restoring) -> bool:
+        return (
+            not restoring.done
+            and not restoring.lent
+            and restoring.place not in self._reader.reading
+            and self.processes.suits(wanted.specs[restoring.store_name], restoring)
+        )
+
     def _admit(self) -> None:
         """Read what is most wanted, as many partitions as there is room for.
 
@@ -215,7 +266,12 @@ class Restorer:
         were fetched for others.
         """
         reading = self._reader.reading
-        every = [r for wanted in self._restoring for r in wanted.restores if not r.done]
+        every = [
+            restoring
+            for wanted in self._restoring
+            for restoring in wanted.restores
+            if not (restoring.done or restoring.lent or wanted.error or self._for_process(wanted, restoring))
+        ]
         lately = time.time() - NEAR_SECONDS
         near = [r for r in every if r.end - r.position <= NEAR_RECORDS and r.began_at > lately]
         self._hold_back([r for r in every if not any(r is n for n in near)] if near else [])
@@ -223,8 +279,7 @@ class Restorer:
         waiting = [r for r in near or every if reading.get(r.place) is not r]
         room = len(waiting) if near else self._partitions_max - len(under_way)
         if waiting and room > 0:
-            asking = time.monotonic() - ASKED_SECONDS
-            waiting.sort(key=lambda r: (r.asked_at > asking, r.end - r.position), reverse=True)
+            waiting.sort(key=_urgency, reverse=True)
             for restoring in waiting[:room]:
                 self._reader.add(restoring)
 
@@ -268,18 +323,27 @@ class Restorer:
             for restoring in wanted.restores:
                 if restoring.done and restoring.place in self._reader.reading:
                     self._reader.remove(restoring)
-            if wanted.done:
+            if wanted.done and wanted.error is None and not wanted.cancelled:
                 self._restoring.remove(wanted)
                 self._finished.append(wanted)
 
     def _drop_cancelled(self) -> None:
-        for wanted in [w for w in self._restoring if w.cancelled]:
+        for wanted in [w for w in self._restoring if w.cancelled or w.error]:
             self._end(wanted)
-            self._restoring.remove(wanted)
-            self._dispose(wanted)
+            if self.processes.recall(wanted):
+                continue
+            if wanted.cancelled:
+                self._restoring.remove(wanted)
+                self._dispose(wanted)
+            elif wanted.error is not None:
+                self._fail(wanted, wanted.error)
 
     def _fail(self, wanted: TakeOver, error: Exception) -> None:
         self._end(wanted)
+        if self.processes.recall(wanted):
+            # Told once all its stores are back.
+            wanted.error = error
+            return
         wanted.close(clean=False)
         if wanted in self._restoring:
             self._restoring.remove(wanted)
@@ -331,6 +395,11 @@ class Restorer:
             share = self._bytes_per_second_max * THROTTLE_SECONDS / read
             self._records_max = max(1, min(int(self._reader.polled * share), BATCH_RECORDS))
             time.sleep(wait)
+
+
+def _urgency(restoring: Restoring) -> tuple[bool, int]:
+    """First what readers were refused, then what is furthest behind."""
+    return restoring.asked_at > time.monotonic() - ASKED_SECONDS, restoring.end - restoring.position
 
 
 def _finish(restoring: Restoring) -> None:

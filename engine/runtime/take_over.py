@@ -10,6 +10,7 @@ Then the restore (`restorer`) brings every store to its watermark. Runs on the r
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from confluent_kafka import TopicPartition
@@ -17,7 +18,7 @@ from confluent_kafka import TopicPartition
 from engine.changelog import partition_time
 from engine.changelog.restore import Restoring, holds_records
 from engine.changelog.topics import Topics
-from engine.errors import ConfigError, Fatal, TaskCorrupted
+from engine.errors import ConfigError, Fatal, StateDirectoryLocked, TaskCorrupted
 from engine.runtime.active_task import ActiveTask, Committed, OpenStore
 from engine.runtime.record_queue import Place
 from engine.runtime.state_directory import StateDirectory
@@ -27,6 +28,9 @@ from engine.topology.stores import StoreSpec
 
 # Kafka's default of delete.retention.ms.
 DELETE_RETENTION_MS = 86_400_000
+# A process that restored for an engine which was killed holds its store for a moment longer.
+ORPHAN_SECONDS = 5.0
+ORPHAN_LOOK_SECONDS = 0.05
 NEW_OWNER = "new owner"
 STANDBY = "standby"
 TOO_OLD = "too old"
@@ -223,6 +227,14 @@ class Preparation:
         opened = OpenStore(live.spec, store, generation, live.changelog)
         return opened, Restoring(task.id, name, live.changelog, task.partition, store, start, end, "operator")
 
+    def directory_of(self, wanted: TaskStores, opened: OpenStore) -> Path:
+        """Where the files of an opened store on disk lie."""
+        return self._directory.generation_directory(wanted.task, opened.spec.name, opened.generation or "")
+
+    def reopen(self, wanted: TaskStores, opened: OpenStore) -> Any:
+        """Open a store again that was closed for another process; raises what opening a store raises."""
+        return _open_once_free(opened.spec, self.directory_of(wanted, opened), wanted.context)
+
     def _opened(self, wanted: TaskStores, spec: StoreSpec) -> tuple[str | None, Any, str | None]:
         """The store's generation, the open store, and why it is empty if it had to be made anew."""
         if spec.name in wanted.kept:
@@ -233,7 +245,7 @@ class Preparation:
         self._directory.sweep(wanted.task, spec.name)
         path = self._directory.generation_directory(wanted.task, spec.name, generation)
         try:
-            return generation, open_store(spec, path, wanted.context), None
+            return generation, _open_once_free(spec, path, wanted.context), None
         except TaskCorrupted as error:
             self._directory.discard(wanted.task, spec.name)
             generation = self._directory.make_current(wanted.task, spec.name)
@@ -263,3 +275,15 @@ class Preparation:
             text = self._topics.settings([changelog])[changelog].get("delete.retention.ms")
             self._retentions[changelog] = int(text) if text else DELETE_RETENTION_MS
         return self._retentions[changelog]
+
+
+def _open_once_free(spec: StoreSpec, path: Path, context: TaskContext) -> Any:
+    """Open a store on disk; the state directory is ours, so who holds it is about to end."""
+    deadline = time.monotonic() + ORPHAN_SECONDS
+    while True:
+        try:
+            return open_store(spec, path, context)
+        except StateDirectoryLocked:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(ORPHAN_LOOK_SECONDS)

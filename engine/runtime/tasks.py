@@ -63,6 +63,11 @@ class Tasks:
         """The standbys held here; one whose task is assigned here is about to be promoted. Any thread."""
         return self._restorer.standbys.published
 
+    @property
+    def restore_pids(self) -> tuple[int, ...]:
+        """The processes that restore beside this one. Any thread."""
+        return self._restorer.processes.pids
+
     # -- what the group says (in its callbacks) -----------------------------------------------------------------------
 
     def tasks_assigned(self, tasks: list[str]) -> None:

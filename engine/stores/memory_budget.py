@@ -16,6 +16,8 @@ MEBIBYTE = 1024 * 1024
 # Kafka Streams gives every store 50 MB of block cache and 48 MB of write buffers; here the whole process shares these.
 BLOCK_CACHE_BYTES = 64 * MEBIBYTE
 WRITE_BUFFER_BYTES = 64 * MEBIBYTE
+# What lending leaves to this process.
+WRITE_BUFFER_BYTES_MIN = 1 * MEBIBYTE
 # Decoded objects: what makes a hot key cost 0.1 µs instead of 2 µs.
 OBJECT_CACHE_BYTES = 256 * MEBIBYTE
 # Below this a store's cache would hold less than one batch of keys and only cost time.
@@ -27,6 +29,11 @@ class _Bounds:
     object_cache_bytes: int = OBJECT_CACHE_BYTES
     block_cache_bytes: int = BLOCK_CACHE_BYTES
     write_buffer_bytes: int = WRITE_BUFFER_BYTES
+    lent_bytes: int = 0  # of the write buffers, to processes that write stores for this one
+
+    @property
+    def write_buffer_bytes_here(self) -> int:
+        return max(self.write_buffer_bytes - self.lent_bytes, WRITE_BUFFER_BYTES_MIN)
 
 
 class RecordLookups:
@@ -55,7 +62,7 @@ def block_cache() -> Cache:
 @cache
 def write_buffers() -> WriteBufferManager:
     """The budget of all memtables together: when it is spent, the store that writes flushes; writers never stall."""
-    return WriteBufferManager(_bounds.write_buffer_bytes, False)  # noqa: FBT003 - rocksdict takes it by place
+    return WriteBufferManager(_bounds.write_buffer_bytes_here, False)  # noqa: FBT003 - rocksdict takes it by place
 
 
 def configure(
@@ -70,9 +77,16 @@ def configure(
         block_cache().set_capacity(block_cache_bytes)
     if write_buffer_bytes is not None:
         _bounds.write_buffer_bytes = write_buffer_bytes
-        write_buffers().set_buffer_size(write_buffer_bytes)
+        write_buffers().set_buffer_size(_bounds.write_buffer_bytes_here)
     if object_cache_bytes is not None:
         _bounds.object_cache_bytes = object_cache_bytes
+
+
+def lend_write_buffers(change_bytes: int) -> None:
+    """Let another process have so many bytes of the write buffers, or (below 0) have them back."""
+    with _lock:
+        _bounds.lent_bytes += change_bytes
+        write_buffers().set_buffer_size(_bounds.write_buffer_bytes_here)
 
 
 def object_cache_share(holder: int, held_bytes: int) -> int:
@@ -101,7 +115,7 @@ def usage() -> dict[str, int]:
         "block_cache_bytes": block_cache().get_usage(),
         "block_cache_limit_bytes": _bounds.block_cache_bytes,
         "memtable_bytes": write_buffers().get_usage(),
-        "memtable_limit_bytes": _bounds.write_buffer_bytes,
+        "memtable_limit_bytes": _bounds.write_buffer_bytes_here,
         "object_cache_bytes": objects,
         "object_cache_limit_bytes": _bounds.object_cache_bytes,
     }

@@ -2,6 +2,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Properties;
+import java.util.concurrent.atomic.AtomicLong;
+import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.serialization.Serde;
 import org.apache.kafka.common.serialization.Serdes;
 import org.apache.kafka.common.utils.Bytes;
@@ -17,6 +19,7 @@ import org.apache.kafka.streams.kstream.Materialized;
 import org.apache.kafka.streams.kstream.Produced;
 import org.apache.kafka.streams.kstream.SessionWindows;
 import org.apache.kafka.streams.kstream.TimeWindows;
+import org.apache.kafka.streams.processor.StateRestoreListener;
 import org.apache.kafka.streams.state.KeyValueStore;
 import org.apache.kafka.streams.state.SessionStore;
 import org.apache.kafka.streams.state.WindowStore;
@@ -25,7 +28,8 @@ import org.apache.kafka.streams.state.WindowStore;
  * Kafka Streams' side of the benchmarks: the same topologies as tests/benchmarks/works.py.
  *
  * <p>Arguments: WORK CONFIG_FILE RECORDS RESULT_FILE. Runs until RECORDS or more were processed and nothing more came for
- * a second, and writes "records seconds" from the first to the last processed one.
+ * a second, and writes "records seconds" from the first to the last processed one. The work "restore" counts restored records
+ * instead, from the beginning of the first restore to the end of the last.
  */
 public final class PeerApplication {
   private static final Duration WINDOW = Duration.ofSeconds(10);
@@ -53,6 +57,10 @@ public final class PeerApplication {
           System.exit(3);
           return null;
         });
+    if (arguments[0].equals("restore")) {
+      restore(streams, records, Path.of(arguments[3]));
+      return;
+    }
     streams.start();
     double processed = 0;
     long first = 0;
@@ -76,10 +84,48 @@ public final class PeerApplication {
     System.exit(0);
   }
 
+  private static void restore(KafkaStreams streams, long records, Path result) throws Exception {
+    AtomicLong restored = new AtomicLong();
+    AtomicLong first = new AtomicLong();
+    AtomicLong last = new AtomicLong();
+    AtomicLong running = new AtomicLong();
+    streams.setGlobalStateRestoreListener(
+        new StateRestoreListener() {
+          @Override
+          public void onRestoreStart(TopicPartition partition, String store, long start, long end) {
+            first.compareAndSet(0, System.nanoTime());
+            running.incrementAndGet();
+          }
+
+          @Override
+          public void onBatchRestored(TopicPartition partition, String store, long end, long count) {
+            restored.addAndGet(count);
+          }
+
+          @Override
+          public void onRestoreEnd(TopicPartition partition, String store, long total) {
+            last.set(System.nanoTime());
+            running.decrementAndGet();
+          }
+        });
+    streams.start();
+    while (restored.get() < records || running.get() > 0) {
+      Thread.sleep(20);
+    }
+    streams.close(Duration.ofSeconds(120));
+    Files.writeString(result, restored.get() + " " + (last.get() - first.get()) / 1e9);
+    System.exit(0);
+  }
+
   private static void build(StreamsBuilder builder, String work, String input, String table, String output) {
     if (work.equals("dsl")) {
       // Before any other stream of the topic: Kafka Streams reads a topic once, with the serdes that it was given first.
       buildDsl(builder, input);
+      return;
+    }
+    if (work.equals("restore")) {
+      builder.table(input, Consumed.with(KEY, VALUE),
+          Materialized.<Bytes, byte[], KeyValueStore<Bytes, byte[]>>as("users").withKeySerde(KEY).withValueSerde(VALUE));
       return;
     }
     KStream<Bytes, byte[]> stream = builder.stream(input, Consumed.with(KEY, VALUE));

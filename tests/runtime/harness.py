@@ -169,6 +169,7 @@ class EngineProcess:
             "instance_id": settings.instance_id,
             "group_instance_id": settings.group_instance_id,
             "num_standby_replicas": settings.num_standby_replicas,
+            "restore_processes": settings.restore_processes,
             "token_file": str(settings.token_file) if settings.token_file else None,
         }
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}

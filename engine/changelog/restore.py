@@ -186,8 +186,13 @@ class Reader:
             return False
         if error.retriable() or error.code() in {broker_errors.TRANSPORT, broker_errors.ALL_BROKERS_DOWN}:
             return True
-        self.failed = (message.topic() or "", message.partition() or 0)
-        raise broker_errors.named(error, f"changelog {message.topic()}-{message.partition()}")
+        topic, partition = message.topic(), message.partition()
+        if topic is not None and partition is not None:
+            if (topic, partition) not in self.reading:
+                # Said before the client was told to stop reading it.
+                return True
+            self.failed = (topic, partition)
+        raise broker_errors.named(error, f"changelog {topic}-{partition}")
 
     def _look_ahead(self) -> None:
         """Move the ends of those that follow to what the last fetch saw."""

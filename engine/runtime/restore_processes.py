@@ -275,12 +275,15 @@ class RestoreProcesses:
 
     def _listen(self, child: _Child, lines: IO[str]) -> None:
         """A thread for each child: pass on what it says."""
-        with lines:
-            for line in lines:
-                self._news.put((child, json.loads(line)))
-                self._wake()
-        self._news.put((child, None))
-        self._wake()
+        try:
+            with lines:
+                for line in lines:
+                    self._news.put((child, json.loads(line)))
+                    self._wake()
+        finally:
+            # Also after a line that is none: who cannot be understood is ended.
+            self._news.put((child, None))
+            self._wake()
 
     def _end_some(self) -> None:
         """End children that have nothing to do, and kill those that are stuck."""

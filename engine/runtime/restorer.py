@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.changelog.restore import BATCH_RECORDS, POLL_SECONDS, Reader, Restoring
 from engine.changelog.topics import Topics
-from engine.errors import BrokerUnavailable, Retry, TaskCorrupted
+from engine.errors import BrokerUnavailable, Fatal, Retry, StopEngine, TaskCorrupted
 from engine.runtime.restore_processes import RestoreProcesses
 from engine.runtime.standby import Standby, Standbys
 from engine.runtime.state_directory import StateDirectory
@@ -82,6 +82,8 @@ class Restorer:
         self._wake = threading.Event()
         self._held_back: dict[tuple[str, int], Restoring] = {}
         self._stopping = False
+        self._failure: Exception | None = None
+        self._throttled_until = 0.0
         self.throttled_seconds = 0.0
         self._thread = threading.Thread(target=self._run, name="restorer", daemon=True)
 
@@ -110,7 +112,9 @@ class Restorer:
         self._wake.set()
 
     def finished(self) -> list[TakeOver]:
-        """Take-overs that ended since the last call."""
+        """Take-overs that ended since the last call; raises what ended the restorer's thread, without which none would."""
+        if self._failure is not None:
+            raise self._failure
         found = []
         with self._handing_over:
             while self._finished:
@@ -132,6 +136,8 @@ class Restorer:
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(STOP_SECONDS)
+            if self._thread.is_alive():
+                log.warning("the restorer did not end within %.0f s: it still waits for the brokers", STOP_SECONDS)
         self.finished_after_stop()
 
     def finished_after_stop(self) -> None:
@@ -150,11 +156,15 @@ class Restorer:
                 self._admit()
                 self._follow()
                 self.standbys.turn(busy=self._reads_for_tasks())
-                if self._reader.reading:
+                throttled = self._throttled_until - time.monotonic()
+                if self._reader.reading and throttled <= 0:
                     self._restore()
-                elif not self._waiting or self._restoring:
-                    self._wake.wait(IDLE_SECONDS)
+                elif throttled > 0 or not self._waiting or self._restoring:
+                    self._wake.wait(min(throttled, IDLE_SECONDS) if throttled > 0 else IDLE_SECONDS)
                     self._wake.clear()
+        except Exception as error:
+            log.exception("the restorer's thread ended")
+            self._failure = error if isinstance(error, StopEngine) else Fatal(f"the restorer's thread ended: {error!r}")
         finally:
             self.processes.close()
             for wanted in (*self._restoring, *self._waiting):
@@ -305,7 +315,8 @@ class Restorer:
     def _failed_step(self, error: Exception) -> None:
         if self.standbys.fail(self._reader.failed, error):
             return
-        if isinstance(error, Retry):
+        if isinstance(error, Retry) or not (self._restoring or self._following):
+            # Without a restore it is nobody's but the standbys', which are read on from where they stand.
             log.warning("restoring waits: %s", error)
             time.sleep(IDLE_SECONDS)
             return
@@ -389,12 +400,12 @@ class Restorer:
                 swap.move("handed-over")
 
     def _throttle(self, read: int, took: float) -> None:
-        """Wait until what was read fits the bound, and read so much at once that the waits stay short."""
+        """Read no more until what was read fits the bound, and then so much at once that the waits stay short."""
         if self._bytes_per_second_max and read:
             self.throttled_seconds += (wait := max(0.0, read / self._bytes_per_second_max - took))
             share = self._bytes_per_second_max * THROTTLE_SECONDS / read
             self._records_max = max(1, min(int(self._reader.polled * share), BATCH_RECORDS))
-            time.sleep(wait)
+            self._throttled_until = time.monotonic() + wait
 
 
 def _urgency(restoring: Restoring) -> tuple[bool, int]:

@@ -7,6 +7,8 @@
 Then the restore (`restorer`) brings every store to its watermark. Runs on the restorer's thread, never in the loop.
 """
 
+import contextlib
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,13 +20,15 @@ from confluent_kafka import TopicPartition
 from engine.changelog import partition_time
 from engine.changelog.restore import Restoring, holds_records
 from engine.changelog.topics import Topics
-from engine.errors import ConfigError, Fatal, StateDirectoryLocked, TaskCorrupted
+from engine.errors import ConfigError, Fatal, StateDirectoryLocked, StatehouseError, TaskCorrupted
 from engine.runtime.active_task import ActiveTask, Committed, OpenStore
 from engine.runtime.record_queue import Place
 from engine.runtime.state_directory import StateDirectory
 from engine.runtime.task import TaskContext
 from engine.stores import open_store
 from engine.topology.stores import StoreSpec
+
+log = logging.getLogger(__name__)
 
 # Kafka's default of delete.retention.ms.
 DELETE_RETENTION_MS = 86_400_000
@@ -55,11 +59,14 @@ class TaskStores:
     notes: list[str] = field(default_factory=list)
 
     def close(self, *, clean: bool) -> None:
-        """Close the stores opened so far; what was restored stays."""
+        """Close the stores opened so far; what was restored stays. One that cannot be is told: what it lacks is replayed."""
         for opened in (*self.kept.values(), *self.stores.values()):
-            if clean:
-                opened.store.flush()
-            opened.store.close()
+            try:
+                with contextlib.closing(opened.store):
+                    if clean:
+                        opened.store.flush()
+            except StatehouseError as error:
+                log.warning("task %s: a store was closed with less than it had: %s", self.task, error)
         self.stores, self.kept = {}, {}
 
     def try_again(self) -> None:

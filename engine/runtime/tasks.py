@@ -6,6 +6,7 @@ never restore. Other threads see the tasks through `published`, a tuple that is 
 
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -106,18 +107,30 @@ class Tasks:
 
     def tasks_lost(self, tasks: list[str]) -> None:
         """Close these without committing, and undo the transaction that they took part in."""
-        for name in tasks:
-            self._close(name, clean=False, stays=True)
-        self.roll_back()
+        try:
+            for name in tasks:
+                self._close(name, clean=False, stays=True)
+        finally:
+            self._publish()
         self._notify("fenced", f"lost {len(tasks)} tasks: another member has them", tasks=tasks)
-        self._publish()
+        self.roll_back()
 
     # -- between polls ------------------------------------------------------------------------------------------------
 
     def collect(self) -> bool:
         """Start what the restorer has finished; returns whether a commit is due because of it."""
+        finished = deque(self._restorer.finished())
+        try:
+            return self._collect(finished)
+        finally:
+            # What stops the engine leaves the others to be closed, or nobody could open them in this process again.
+            for wanted in finished:
+                wanted.close(clean=True)
+
+    def _collect(self, finished: deque[TakeOver]) -> bool:
         started = False
-        for wanted in self._restorer.finished():
+        while finished:
+            wanted = finished.popleft()
             task = self.by_id.get(wanted.task)
             if task is None or self.take_overs.get(wanted.task) is not wanted:
                 wanted.close(clean=True)

@@ -7,6 +7,7 @@ import pytest
 
 from engine.changelog.restore import Restoring
 from engine.runtime.restorer import Restorer
+from engine.topology.stores import StoreSpec
 
 
 class ReaderOnPaper:
@@ -35,7 +36,19 @@ def restorer():
 
 def wanted(restorer, **gaps):
     restores = {n: Restoring("0_0", n, n, 0, None, 100, 100 + gap, "new owner") for n, gap in gaps.items()}
-    restorer._restoring.append(SimpleNamespace(restores=list(restores.values())))
+    specs = {name: StoreSpec(name) for name in restores}
+    stores = {name: SimpleNamespace(spec=spec, generation="g00000001") for name, spec in specs.items()}
+    restorer._restoring.append(
+        SimpleNamespace(
+            task="0_0",
+            restores=list(restores.values()),
+            specs=specs,
+            stores=stores,
+            error=None,
+            cancelled=False,
+            done=False,
+        )
+    )
     return restores
 
 
@@ -68,14 +81,48 @@ def test_what_is_nearly_there_comes_before_all_and_the_others_stand_still(restor
     assert not restorer._reader.still
 
 
-def test_a_throttle_waits_for_what_was_read_and_reads_in_pieces(restorer, monkeypatch):
-    waits = []
-    monkeypatch.setattr(time, "sleep", waits.append)
+class ProcessesOnPaper:
+    """Room for one restore of 10,000 records or more."""
+
+    def __init__(self):
+        self.lent, self.room = [], 1
+
+    def turn(self):
+        return []
+
+    def suits(self, _spec, restoring):
+        return restoring.end - restoring.position >= 10_000
+
+    def lend(self, _wanted, restoring, _directory):
+        restoring.lent = True
+        self.lent.append(restoring.changelog)
+        self.room -= 1
+
+
+def test_processes_get_what_is_most_wanted_and_the_thread_what_is_small(restorer, monkeypatch):
+    monkeypatch.setattr(restorer, "processes", ProcessesOnPaper())
+    monkeypatch.setattr(restorer._preparation, "directory_of", lambda *_: None)
+    restores = wanted(restorer, little=5_000, most=90_000, much=50_000)
+    restores["much"].asked_at = time.monotonic()
+    restorer._lend()
+    restorer._admit()
+    assert restorer.processes.lent == ["much"]
+    assert read(restorer) == {"little"}
+    restorer.processes.room = 1
+    restorer._lend()
+    restorer._admit()
+    assert restorer.processes.lent == ["much", "most"]
+    assert read(restorer) == {"little"}
+
+
+def test_a_throttle_waits_for_what_was_read_and_reads_in_pieces(restorer):
     restorer._bytes_per_second_max = 10_000
     restorer._reader.polled = 100
+    began = time.monotonic()
     restorer._throttle(20_000, 0.5)
-    assert waits == [1.5]
+    assert restorer.throttled_seconds == 1.5
+    assert 1.5 <= restorer._throttled_until - began < 2.5
     # 200 bytes a record, a quarter of a second at a time.
     assert restorer._records_max == 12
     restorer._throttle(0, 0.5)
-    assert waits == [1.5]
+    assert restorer.throttled_seconds == 1.5

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine.changelog.restore import Reader, Restoring
-from engine.errors import Retry
+from engine.errors import Retry, StatehouseError
 from engine.runtime.take_over import Preparation, TaskStores
 
 log = logging.getLogger(__name__)
@@ -155,19 +155,26 @@ class Standbys:
             self._paused = busy
         for standby in held:
             if standby.following:
-                self._checkpoint(standby)
-                _measure(standby)
+                try:
+                    self._checkpoint(standby)
+                    _measure(standby)
+                except StatehouseError as error:
+                    # Damage that a reader may have met.
+                    self._open_again(standby, error)
 
     def fail(self, place: tuple[str, int] | None, error: Exception) -> bool:
         """Whether it was a standby that failed at `place`; then it is closed and opened again later."""
         with self._lock:
             found = [s for s in self._by_task.values() if any(r.place == place for r in s.restores)]
         for standby in found:
-            self.note(f"the standby of task {standby.task} is opened again: {error}")
-            self._stop_reading(standby)
-            standby.close(clean=False)
-            self._put_off(standby, error)
+            self._open_again(standby, error)
         return bool(found)
+
+    def _open_again(self, standby: Standby, error: Exception) -> None:
+        self.note(f"the standby of task {standby.task} is opened again: {error}")
+        self._stop_reading(standby)
+        standby.close(clean=False)
+        self._put_off(standby, error)
 
     def close(self) -> None:
         """Close all of them, with what they have on disk."""

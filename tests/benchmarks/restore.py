@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from engine import Consumed, Materialized, StreamsBuilder, serdes
@@ -32,6 +32,7 @@ from tests.benchmarks.measure import run as run_measured
 APPLICATION = "bench-restore"
 INPUT, LOAD, STORE = "restore-input", "restore-load", "users"
 CHANGELOG = f"{APPLICATION}-{STORE}-changelog"
+COUNTS = f"{APPLICATION}-counts-changelog"
 VALUE_BYTES = 40
 PATIENCE_SECONDS = 600.0
 # The count goes on for so long behind the restore, at least.
@@ -128,7 +129,10 @@ class Restores:
         """Make the topics, and write the table's changelog and the count's input."""
         admin = AdminClient({"bootstrap.servers": self.bootstrap_servers})
         names = {INPUT: self.options.partitions, CHANGELOG: self.options.partitions, LOAD: topics.PARTITIONS}
-        for created in admin.create_topics([NewTopic(name, count, 1) for name, count in names.items()]).values():
+        wanted = [NewTopic(name, count, 1) for name, count in names.items()]
+        # Records of a topic that is only compacted cannot be deleted.
+        wanted.append(NewTopic(COUNTS, topics.PARTITIONS, 1, config={"cleanup.policy": "compact,delete"}))
+        for created in admin.create_topics(wanted).values():
             created.result(topics.SECONDS_MAX)
         producer = Producer(
             {
@@ -156,16 +160,25 @@ class Restores:
     def prepare(self, *, loaded: bool) -> None:
         """The application as after the loss of its state directory; the count stands at the beginning or at the end."""
         found = Topics({"bootstrap.servers": self.bootstrap_servers})
-        counts = [(f"{APPLICATION}-counts-changelog", p) for p in range(topics.PARTITIONS)]
-        if found.partition_counts([counts[0][0]]):
-            found.delete_before(found.end_offsets(counts))
+        ends = found.end_offsets([(COUNTS, p) for p in range(topics.PARTITIONS)])
+        purged = found.admin.delete_records([TopicPartition(*place, end) for place, end in ends.items()])
+        for done in purged.values():
+            done.result(topics.SECONDS_MAX)
         load = [(LOAD, p) for p in range(topics.PARTITIONS)]
         offsets = found.begin_offsets(load) if loaded else found.end_offsets(load)
         offsets |= {(INPUT, p): 0 for p in range(self.options.partitions)}
         consumer = Consumer({"bootstrap.servers": self.bootstrap_servers, "group.id": APPLICATION})
-        consumer.commit(
-            offsets=[TopicPartition(*place, offset) for place, offset in offsets.items()], asynchronous=False
-        )
+        wanted = [TopicPartition(*place, offset) for place, offset in offsets.items()]
+        deadline = time.monotonic() + topics.SECONDS_MAX
+        while True:
+            try:
+                consumer.commit(offsets=wanted, asynchronous=False)
+                break
+            except KafkaException:
+                # Kafka Streams does not leave its group when it closes: whoever comes next waits for its session to end.
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.5)
         consumer.close()
 
     def ours(self, processes: int, *, loaded: bool) -> dict[str, Any]:
@@ -212,11 +225,11 @@ def compare(restores: Restores, options: argparse.Namespace) -> dict[str, list[d
     peer = kafka_streams.KafkaStreams(restores.directory) if options.peers else None
     series: dict[str, list[dict[str, Any]]] = {}
     for _ in range(options.rounds):
-        for loaded in [False, True][: 1 + (options.load > 0)]:
+        for kind in options.kinds:
             for processes in options.processes:
-                restores.prepare(loaded=loaded)
-                name = f"{'loaded' if loaded else 'idle'}, {processes or 'no'} processes"
-                series.setdefault(name, []).append(restores.ours(processes, loaded=loaded))
+                restores.prepare(loaded=kind == "loaded")
+                name = f"{kind}, {processes or 'no'} processes"
+                series.setdefault(name, []).append(restores.ours(processes, loaded=kind == "loaded"))
                 print(f"    {name}: {json.dumps(series[name][-1])}", flush=True)
         if peer is not None:
             restores.prepare(loaded=False)
@@ -253,7 +266,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--partitions", type=int, default=4)
     parser.add_argument("--records", type=int, default=500_000, help="of each partition")
-    parser.add_argument("--load", type=int, default=3_000_000, help="input records of the count; 0: idle runs only")
+    parser.add_argument("--kinds", nargs="+", choices=["idle", "loaded"], default=["idle", "loaded"])
+    parser.add_argument("--load", type=int, default=3_000_000, help="input records of the count")
     parser.add_argument("--processes", type=int, nargs="+", default=[0, 2])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peers", nargs="*", choices=[kafka_streams.NAME], default=[])

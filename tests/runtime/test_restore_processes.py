@@ -53,7 +53,7 @@ class Lost:
     def _fill(self, kafka, partition):
         dice, fold = random.Random(partition), {}
         keys = [b"k%d" % n for n in range(KEYS)]
-        values = [None, *(dice.randbytes(50) for _ in range(100))]
+        values = [None, *(dice.randbytes(100) for _ in range(100))]
         producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "linger.ms": 50, "batch.size": 500_000})
         for _ in range(RECORDS // BATCH):
             batch = list(zip(dice.choices(keys, k=BATCH), dice.choices(values, k=BATCH), strict=True))
@@ -159,7 +159,7 @@ def test_several_partitions_come_back_through_processes_while_a_healthy_one_goes
 @pytest.mark.kafka
 def test_after_a_process_was_killed_its_restore_goes_on_where_it_was(kafka, lost, tmp_path, caplog):
     with running(lost.build, settings(kafka, lost, tmp_path / "state")) as engine, caplog.at_level(logging.WARNING):
-        send(engine, signal.SIGKILL, share=0.5)
+        send(engine, signal.SIGKILL, share=0.7)
         assert lost.content(engine) == lost.folds
         told = [r.args for r in caplog.records if "goes on in this process" in r.msg]
         assert {place for place, *_ in told} == {lost.changelog}

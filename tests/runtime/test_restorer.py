@@ -11,6 +11,7 @@ from engine import broker_errors
 from engine.changelog.restore import Reader, Restoring
 from engine.errors import DiskFull, Fatal, TaskCorrupted
 from engine.runtime.restorer import Restorer
+from engine.runtime.standby import Standby
 from engine.runtime.take_over import TaskStores
 from engine.runtime.tasks import Tasks
 from tests.runtime.harness import eventually
@@ -27,6 +28,14 @@ class EndlessReader:
     def step(self, _timeout, _records):
         self.steps += 1
         return 10**9
+
+    def remove(self, restoring):
+        self.reading.pop(restoring.place, None)
+
+    def pause(self, restorings):
+        pass
+
+    resume = pause
 
     def close(self):
         pass
@@ -78,6 +87,37 @@ def test_an_error_that_is_nobodys_is_told(restorer, caplog):
     with caplog.at_level(logging.WARNING):
         restorer._failed_step(Fatal("the client is broken"))
     assert "the client is broken" in caplog.text
+
+
+class Damaged:
+    """A store in which a reader has met a damaged block."""
+
+    position, closed = 10, False
+
+    def restore(self, _records, _position):
+        raise TaskCorrupted("a block is damaged")
+
+    approximate_num_entries = restore
+
+    def close(self):
+        self.closed = True
+
+
+def test_a_standby_that_turns_out_damaged_is_opened_again(restorer):
+    store, told = Damaged(), []
+    restorer.standbys.note = told.append
+    former = stores_of(store)
+    former.changelogs = {"0": "c"}
+    former.stores["0"].changelog = "c"
+    standby = Standby.of(former)
+    standby.following = True
+    restorer._reader.reading = {r.place: r for r in standby.restores}
+    restorer.standbys.hold(standby)
+    restorer.standbys.turn(busy=False)
+    assert told == ["the standby of task 0_0 is opened again: a block is damaged"]
+    assert store.closed
+    assert standby.error == "a block is damaged"
+    assert not restorer._reader.reading
 
 
 class Message:

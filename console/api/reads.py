@@ -12,7 +12,7 @@ from console.api.errors import ApiError
 from console.browse import changelog_facts, entries, history, storage
 from console.health import self_check
 from console.models import Application
-from console.observe import recorded, sizes, snapshot
+from console.observe import recorded, restore_detail, sizes, snapshot
 
 if TYPE_CHECKING:
     from console.api.dispatch import Call
@@ -165,6 +165,15 @@ def restores(call: Call) -> dict[str, Any]:
         "history": history,
         "next_before": history[-1]["id"] if len(history) == count and history else None,
     }
+
+
+def restore(call: Call) -> dict[str, Any]:
+    """One restore: as it stands, its phases, the task's other stores, events, who asked."""
+    text = call.path["restore"]
+    found = restore_detail.of(int(text), call.path["app"]) if text.isdecimal() and len(text) < 18 else None  # noqa: PLR2004 - an int64
+    if found is None:
+        raise ApiError("not-found", f"There is no restore {text[:60]} of {call.path['app'][:60]}.")
+    return found
 
 
 def events(call: Call) -> dict[str, Any]:

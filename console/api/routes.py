@@ -144,6 +144,13 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("GET", _APP + "/lag", "read-status", reads.lag, "Lag, rate, time left and verdict of every partition", _LAG),
     Route("GET", _APP + "/restores", "read-status", reads.restores, "Running and recorded restores", _RESTORES),
+    Route(
+        "GET",
+        _APP + "/restores/{restore}",
+        "read-status",
+        reads.restore,
+        "One restore: progress, phases, the task's other stores, what happened, who asked",
+    ),
     Route("GET", _APP + "/events", "read-status", reads.events, "What instances said has happened", _EVENTS),
     Route(
         "GET",

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from console.access import audit, policy
-from console.jobs.sheets import safe_text
 from console.models import Job
 from console.observe import recorded
+from engine.query.sheets import safe_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

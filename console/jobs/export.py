@@ -15,9 +15,10 @@ from django.conf import settings
 
 from console import limits
 from console.browse import entries
-from console.jobs import dry_run, sheets
+from console.jobs import dry_run
 from console.jobs.work import Failed, LeaseLost, TryAgain
 from console.observe import store_shapes
+from engine.query import sheets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

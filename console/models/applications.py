@@ -97,6 +97,8 @@ class Restore(models.Model):
     end_offset = models.BigIntegerField(null=True)
     records = models.BigIntegerField(default=0)
     rate_per_second = models.FloatField(null=True)
+    # [{"phase", "at" (ms)}]: when the observer first saw each.
+    phases = models.JSONField(default=list)
 
     class Meta:
         """A restore is named by where and when it began."""

@@ -7,7 +7,7 @@ says so, or when the record itself goes. What was not seen is not written: gaps 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _SEEN_EVERY_MS = 15_000
 # A running restore's row is for the history page; the live one reads Redis.
 _RESTORE_EVERY_MS = 2_000
+# A restore that swings between phases without end is not recorded without end.
+_PHASES_MAX = 50
+RestoreKey = tuple[str, str, str, str, int, int]
 
 OwnershipKey = tuple[str, str, str, str]
 
@@ -33,7 +36,8 @@ class Writer:
     def __init__(self) -> None:
         self._applications: dict[str, int] = {}
         self._instances: dict[tuple[str, str, int], int] = {}
-        self._restores: dict[tuple[str, str, str, str, int, int], tuple[int, bool]] = {}
+        # When each was last written, whether it has ended, and its phases.
+        self._restores: dict[RestoreKey, tuple[int, bool, list[dict[str, Any]]]] = {}
         self._owners: dict[str, dict[tuple[str, str, str], int]] = {}
 
     def write(
@@ -170,10 +174,14 @@ class Writer:
             record.incarnation,
             record.restore_started_at,
         )
-        written_at, is_done = self._restores.get(key, (0, False))
+        written_at, is_done, phases = self._restores.get(key) or (0, False, self._known_phases(key))
         done = record.restore_ended_at is not None
-        if is_done or (not done and record.at - written_at < _RESTORE_EVERY_MS):
+        phase = "done" if done else record.phase
+        is_new = not phases or phases[-1]["phase"] != phase
+        if is_done or (not done and not is_new and record.at - written_at < _RESTORE_EVERY_MS):
             return
+        if is_new and len(phases) < _PHASES_MAX:
+            phases = [*phases, {"phase": phase, "at": record.restore_ended_at if done else record.at}]
         Restore.objects.update_or_create(
             application_id=record.application,
             store=record.store,
@@ -195,9 +203,23 @@ class Writer:
                 # After the end the position goes on with the task's own writes: the restore ended where it was meant to.
                 "position": (record.snapshot_end if done else record.position) or 0,
                 "end_offset": record.end,
+                "phases": phases,
             },
         )
-        self._restores[key] = (record.at, done)
+        self._restores[key] = (record.at, done, phases)
+
+    def _known_phases(self, key: RestoreKey) -> list[dict[str, Any]]:
+        """Return what an observer before this one has recorded."""
+        application, store, task, instance, incarnation, started_at = key
+        found = Restore.objects.filter(
+            application=application,
+            store=store,
+            task=task,
+            instance=instance,
+            incarnation=incarnation,
+            started_at=when(started_at),
+        ).values_list("phases", flat=True)
+        return list(found[0]) if found else []
 
     def _end(self, record: status.StatusRecord, ending: Ending, at_ms: int) -> None:
         if isinstance(record, status.InstanceStatus):

@@ -92,10 +92,28 @@ def restores(
         found = found.filter(application_id=app)
     if store is not None:
         found = found.filter(store=store)
-    return [_restore(row) for row in found[:limit]]
+    return [restore_of(row) for row in found[:limit]]
 
 
-def _restore(row: Restore) -> dict[str, Any]:
+def with_ids(running: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return live restores with the ids under which they are recorded; None for one that has just begun."""
+    if not running:
+        return running
+    columns = ("application_id", "store", "task", "instance", "started_at", "id")
+    known = {}
+    for application, store, task, instance, started_at, identity in Restore.objects.filter(
+        outcome=Restore.RUNNING
+    ).values_list(*columns):
+        known[application, store, task, instance, round(started_at.timestamp() * 1000)] = identity
+    return [
+        each
+        | {"id": known.get(tuple(each[name] for name in ("application", "store", "task", "instance", "started_at")))}
+        for each in running
+    ]
+
+
+def restore_of(row: Restore) -> dict[str, Any]:
+    """Return a recorded restore as a snapshot has it."""
     slots = None if row.snapshot_end is None else row.snapshot_end - row.start_offset
     percent = (
         None

@@ -148,7 +148,7 @@ def restores(app: str | None = None) -> Snapshot:
     running.sort(key=lambda each: (each["application"], each["store"], each["partition"], each["instance"]))
     return _snapshot(
         board,
-        running=running,
+        running=recorded.with_ids(running),
         history=[each for each in recorded.restores(app, limit=100) if each["outcome"] != "running"],
         jobs=recorded.jobs(app, kind="rebuild", in_states=_RUNNING_JOBS),
     )

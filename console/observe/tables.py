@@ -123,8 +123,31 @@ def positions(state: State, store: str) -> dict[str, list[Any]]:
             task = f"{sub}_{partition}" if sub is not None else None
             found.append([partition, task, None, "active", "moving", *[None] * 18, *finding[:2]])
         ordered = sorted(copies, key=lambda copy: (copy is not serving, copy.role, copy.instance))
-        found += [_position(state, record, finding if record is serving else ("UNKNOWN", "")) for record in ordered]
+        found += [
+            _position(state, record, finding if record is serving else _beside(state, record)) for record in ordered
+        ]
     return table(columns, found)
+
+
+def _beside(state: State, record: StoreStatus) -> tuple[str, str]:
+    """Return the verdict on a copy that does not serve, from its own report: no window of samples is kept of it."""
+    if record.instance in state.unreachable:
+        return "UNKNOWN", "Its instance cannot be reached, so how far behind the copy is, nobody can tell."
+    if record.role != "standby":
+        return "UNKNOWN", "Another instance serves this partition; this is what its former owner said last."
+    if record.lag is None:
+        return (
+            "UNKNOWN",
+            "Its instance does not know the changelog's end yet, so how far behind the copy is cannot be told.",
+        )
+    if record.phase != "done":
+        return (
+            "WARN",
+            f"Still being built: {record.lag:,} records behind. A take-over now would have to read these first.",
+        )
+    if record.lag == 0:
+        return "OK", "Caught up."
+    return "OK", f"{record.lag:,} records behind, and following."
 
 
 def _position(state: State, record: StoreStatus, finding: tuple[Any, ...]) -> list[Any]:
@@ -256,9 +279,10 @@ def store_lag(state: State) -> dict[str, list[Any]]:
         for partition, copies in sorted(state.stores[name].items()):
             serving = store_shapes.primary(copies, state.unreachable)
             for copy in sorted(copies, key=lambda each: (each is not serving, each.instance)):
-                unknown = ("UNKNOWN", "", None, None, None, None)
                 verdict, reason, rate, eta, behind_ms, how = (
-                    state.lag.get(("store", name, partition), unknown) if copy is serving else unknown
+                    state.lag.get(("store", name, partition), NOT_JUDGED)
+                    if copy is serving
+                    else (*_beside(state, copy), None, None, None, None)
                 )
                 found.append(
                     [

@@ -27,8 +27,7 @@ def partitions(request: HttpRequest, app: str, store: str) -> HttpResponse:
     first = int(given) if given.isdecimal() and len(given) < 10 else 0  # noqa: PLR2004 - a partition's number is an int32
     found = [each for each in snapshot.rows(seen["positions"]) if each["partition"] >= first]
     rows = [
-        each | {"level": verdicts.level(each["verdict"]), "word": verdicts.words(each["verdict"])}
-        for each in found[:ROWS_MAX]
+        each | {"level": verdicts.level(each["verdict"]), "word": verdicts.copy_word(each)} for each in found[:ROWS_MAX]
     ]
     following = found[ROWS_MAX]["partition"] if len(found) > ROWS_MAX else None
     context = {"rows": rows, "first": first, "following": following, "jobs": seen["jobs"], "restores": seen["restores"]}

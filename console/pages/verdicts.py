@@ -26,6 +26,11 @@ def words(verdict: dict[str, Any] | str | None) -> str:
     return WORDS.get(status or "", "measuring")
 
 
+def copy_word(row: dict[str, Any]) -> str:
+    """Return the word for a copy of a store partition: one that is a standby is judged at once, or cannot be."""
+    return "not known" if row["role"] == "standby" and level(row["verdict"]) == "unknown" else words(row["verdict"])
+
+
 def application_word(verdict: dict[str, Any]) -> str:
     """Return the word for a whole application: one lost instance has not stopped it."""
     return "in trouble" if level(verdict) == "bad" else words(verdict)

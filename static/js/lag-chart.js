@@ -1,6 +1,8 @@
 // Charts of lag: one a topic, one line a partition, drawn by uPlot from the recorded samples. A gap in the samples stays
 // a gap, for nobody knows what was there.
 
+import { exact, isLocal, zoneName } from "./zone.js";
+
 const REFRESH_MS = 5000;
 const HEIGHT = 200;
 const LINES_MAX = 40;
@@ -57,7 +59,7 @@ function chartOf(figure) {
 }
 
 /**
- * Times on the axis in UTC, as everywhere on the pages; days only where a step is a day.
+ * Times on the axis in the reader's zone, as everywhere on the pages; days only where a step is a day.
  * @param {any} _plot
  * @param {number[]} splits seconds
  * @param {number} _axis
@@ -66,8 +68,8 @@ function chartOf(figure) {
  */
 function clock(_plot, splits, _axis, _space, step) {
   return splits.map((at) => {
-    const iso = new Date(at * 1000).toISOString();
-    return step >= 86400 ? iso.slice(5, 10) : iso.slice(11, step < 60 ? 19 : 16);
+    const words = exact(at * 1000);
+    return step >= 86400 ? words.slice(5, 10) : words.slice(11, step < 60 ? 19 : 16);
   });
 }
 
@@ -98,11 +100,14 @@ function make(body, lines, data, words) {
   const options = {
     width: body.clientWidth,
     height: HEIGHT,
+    // Where uPlot puts its marks: at full hours and days of the zone that is shown.
+    // @ts-ignore uPlot is a classic script
+    tzDate: (/** @type {number} */ at) => (isLocal() ? new Date(at * 1000) : window.uPlot.tzDate(new Date(at * 1000), "Etc/UTC")),
     // A calm topic is a line at the bottom, not one in the middle of -100 … 100.
     scales: { y: { range: (/** @type {any} */ _plot, /** @type {number} */ _low, /** @type {number} */ high) => [0, Math.max(10, (high || 0) * 1.1)] } },
     axes: [{ ...axis, space: 90, values: clock }, { ...axis, size: 64, values: (/** @type {any} */ _plot, /** @type {number[]} */ values) => values.map(words) }],
     series: [
-      { label: "time (UTC)", value: (/** @type {any} */ _plot, /** @type {number | null} */ at) => (at ? new Date(at * 1000).toISOString().slice(0, 19).replace("T", " ") : "–") },
+      { label: `time (${zoneName()})`, value: (/** @type {any} */ _plot, /** @type {number | null} */ at) => (at ? exact(at * 1000) : "–") },
       ...lines.map((line, index) => ({
         label: `partition ${line.partition}`,
         stroke: token(`--hue-${HUES[index % HUES.length]}`),

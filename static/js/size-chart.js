@@ -1,5 +1,7 @@
 // The growth of a store: its size and about how many keys, drawn by uPlot from samples of once a minute. A gap stays a gap.
 
+import { exact, isLocal, zoneName } from "./zone.js";
+
 const HEIGHT = 200;
 const REFRESH_MS = 60000;
 const SIZES = ["B", "kB", "MB", "GB", "TB"];
@@ -17,8 +19,8 @@ function bytes(value) {
 /** @param {any} _plot @param {number[]} splits @param {number} _axis @param {number} _space @param {number} step */
 function clock(_plot, splits, _axis, _space, step) {
   return splits.map((at) => {
-    const iso = new Date(at * 1000).toISOString();
-    return step >= 86400 ? iso.slice(5, 10) : iso.slice(11, 16);
+    const words = exact(at * 1000);
+    return step >= 86400 ? words.slice(5, 10) : words.slice(11, 16);
   });
 }
 
@@ -71,10 +73,13 @@ function make(body, data) {
   const options = {
     width: body.clientWidth,
     height: HEIGHT,
+    // Where uPlot puts its marks: at full hours and days of the zone that is shown.
+    // @ts-ignore uPlot is a classic script
+    tzDate: (/** @type {number} */ at) => (isLocal() ? new Date(at * 1000) : window.uPlot.tzDate(new Date(at * 1000), "Etc/UTC")),
     scales: { bytes: from0, keys: from0 },
     axes: [{ ...axis, space: 90, values: clock }, { ...axis, size: 64, scale: "bytes", values: words(bytes) }, { ...axis, size: 56, side: 1, scale: "keys", grid: { show: false }, values: words(count) }],
     series: [
-      { label: "time (UTC)", value: (/** @type {any} */ _plot, /** @type {number | null} */ at) => (at ? new Date(at * 1000).toISOString().slice(0, 16).replace("T", " ") : "–") },
+      { label: `time (${zoneName()})`, value: (/** @type {any} */ _plot, /** @type {number | null} */ at) => (at ? exact(at * 1000).slice(0, 16) : "–") },
       line("size", "--hue-6", "bytes", bytes),
       line("keys, about", "--hue-4", "keys", (value) => value.toLocaleString("en-GB")),
     ],

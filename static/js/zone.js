@@ -20,7 +20,7 @@ export function chooseZone(local) {
 }
 
 /** @returns {string} the zone's name */
-function zoneName() {
+export function zoneName() {
   return isLocal() ? Intl.DateTimeFormat().resolvedOptions().timeZone || "local time" : "UTC";
 }
 

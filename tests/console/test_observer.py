@@ -139,7 +139,7 @@ def test_a_restore_is_live_while_it_runs_and_recorded_when_it_ends(shop):
 
     (live,) = snapshot.restores()["running"]
     assert (live["percent"], live["eta"], live["cause"]) == (75.0, 2.5, "new owner")
-    assert Restore.objects.get().outcome == "running"
+    assert (Restore.objects.get().outcome, Restore.objects.get().pk) == ("running", live["id"])
     cell = snapshot.overview()["applications"][0]["stores"][0]["strip"]["cells"][0]
     assert cell[2:4] == [75.0, "restoring"]
 

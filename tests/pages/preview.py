@@ -16,7 +16,7 @@ from playwright.sync_api import Page, sync_playwright
 from engine.embedded import browser_libraries
 from tests import stack
 from tests.pages.sample_jobs import EXPORTED, RUNNING
-from tests.pages.sample_past import OF_WINDOWS, SNAPSHOT, VERIFIED
+from tests.pages.sample_past import OF_WINDOWS, RESTORING, SNAPSHOT, VERIFIED
 from tests.pages.site import PASSWORD, USER
 
 SHOTS = Path("/tmp/shots")  # noqa: S108 (for a person's eyes, on a development machine)
@@ -50,6 +50,8 @@ PAGES = {
     "snapshot-window": f"{WINDOWS}snapshots/{OF_WINDOWS}/?by=key&key=JFK",
     "snapshot-entry": f"{STORE}snapshots/{SNAPSHOT}/entry/?partition=0&key=B6",
     "restores": "/restores/",
+    "restore": f"/restores/{RESTORING}/",
+    "restore-ended": "/restores/10/",
     "schedules": "/schedules/",
     "new-schedule": f"{WINDOWS}schedule/?kind=compact&cron=30+2+*+*+mon",
     "lag": "/lag/slow-lane/",

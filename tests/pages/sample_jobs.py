@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from tests.pages.sample_past import DIFFERENCES, VERIFIED
+from tests.pages.sample_past import DIFFERENCES, RESTORING, VERIFIED
 
 RUNNING = "6b1f4f2e-3d35-4a6f-9a6e-0d2b7b8a0001"
 DONE = "6b1f4f2e-3d35-4a6f-9a6e-0d2b7b8a0002"
@@ -22,7 +22,7 @@ class Refused(Exception):
 
 
 def restores(now: int, percent: float = 71.0) -> list[dict[str, Any]]:
-    base = {"id": 41, "application": "flights", "store": "delay-by-hour", "task": "1_3", "partition": 3, "instance": "engine-2", "role": "active", "cause": 'operator: "checksum warning"', "phase": "applying",
+    base = {"id": RESTORING, "application": "flights", "store": "delay-by-hour", "task": "1_3", "partition": 3, "instance": "engine-2", "role": "active", "cause": 'operator: "checksum warning"', "phase": "applying",
             "outcome": "running", "started_at": now - 14_000, "ended_at": None, "duration_ms": 14_000, "start": 0, "position": int(81_200 * percent), "snapshot_end": 8_120_004, "end": 8_122_314,
             "percent": percent, "records": int(81_200 * percent), "rate_per_second": 412_300.0, "eta": 5.7, "written_since_start": 2_310}  # fmt: skip
     done = base | {

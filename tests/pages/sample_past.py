@@ -8,6 +8,8 @@ from typing import Any
 SNAPSHOT = "6b1f4f2e-3d35-4a6f-9a6e-0d2b7b8a0021"
 OF_WINDOWS = "6b1f4f2e-3d35-4a6f-9a6e-0d2b7b8a0022"
 SCHEDULE = "6b1f4f2e-3d35-4a6f-9a6e-0d2b7b8a0041"
+REBUILT = "6b1f4f2e-3d35-4a6f-9a6e-0d2b7b8a0061"
+RESTORING = 941
 COMPACTED = "6b1f4f2e-3d35-4a6f-9a6e-0d2b7b8a0051"
 VERIFIED = "6b1f4f2e-3d35-4a6f-9a6e-0d2b7b8a0031"
 DIFFERENCES = 130
@@ -20,7 +22,7 @@ FACTS = {
 
 
 def seed() -> None:
-    from console.models import Application, Difference, Job, Restore, Schedule, Snapshot
+    from console.models import Application, Difference, Event, Job, Restore, Schedule, Snapshot
 
     now = datetime.now(UTC)
     for number, (name, store, as_of, records) in enumerate(
@@ -72,8 +74,29 @@ def seed() -> None:
             incarnation=1, role="active", cause=causes[number % 5], started_at=now - timedelta(minutes=3 + 11 * number), ended_at=now - timedelta(minutes=2 + 11 * number),
             outcome="interrupted" if number % 9 == 0 else "done", start_offset=0, position=8_100_000, snapshot_end=8_100_000, end_offset=8_100_400, records=8_000_000, rate_per_second=412_300.0,
         )
-        for number in range(60)
+        for number in range(59)
     )  # fmt: skip
+    began = now - timedelta(seconds=14)
+    seen = lambda seconds: int((began + timedelta(seconds=seconds)).timestamp() * 1000)  # noqa: E731
+    common = {
+        "application_id": "flights", "task": "1_3", "partition": 3, "instance": "engine-2", "incarnation": 9, "role": "active", "started_at": began,
+        "start_offset": 0, "snapshot_end": 8_120_004, "end_offset": 8_122_314, "records": 5_765_202, "rate_per_second": 412_300.0,
+    }  # fmt: skip
+    phases = [
+        {"phase": "queued", "at": seen(0)},
+        {"phase": "fetching", "at": seen(1)},
+        {"phase": "applying", "at": seen(3)},
+    ]
+    Restore.objects.create(pk=RESTORING, store="delay-by-hour", cause='operator: "checksum warning"', outcome="running", phase="applying", position=5_765_202, phases=phases, **common)  # fmt: skip
+    Restore.objects.create(
+        pk=RESTORING + 1, store="delays", cause="new owner", outcome="done", phase="done", position=8_120_004, ended_at=began + timedelta(seconds=6), phases=[*phases[:2], {"phase": "done", "at": seen(6)}], **common,
+    )  # fmt: skip
+    Job.objects.create(
+        id=REBUILT, number=22, kind="rebuild", application="flights", store="delay-by-hour", state="running", queue="host.brick", partitions=[0, 3], why="checksum warning in the log",
+        created_by=None, started_at=began - timedelta(seconds=1),
+    )  # fmt: skip
+    Job.objects.filter(pk=REBUILT).update(created_at=began - timedelta(seconds=2))
+    Event.objects.create(application_id="flights", instance="engine-2", incarnation=9, sequence=1, at=began, event="restore-started", task="1_3", store="delay-by-hour", message="from offset 0 to 8,120,004: operator")  # fmt: skip
     common = {"application": "flights", "store": "delay-by-hour", "cron": "30 2 * * mon"}
     Schedule.objects.create(
         id=SCHEDULE, kind="compact", next_at=now + timedelta(hours=9), last_at=now - timedelta(days=6), why="before Monday",

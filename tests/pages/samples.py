@@ -317,7 +317,23 @@ def snapshot_store(app: str, name: str) -> dict[str, Any] | None:
                 now() - 14_000, None, now() - 300, "STALL" if state == "stalled" else "OK", "no movement for 40 s while lag > 0" if state == "stalled" else None]  # fmt: skip
         rows.append(base)
         if standbys:
-            rows.append([*base[:2], names[1 - owner], "standby", "running", "done", 100, *base[7:]])
+            behind = 12 * number
+            words = f"{behind} records behind, and following." if behind else "Caught up."
+            rows.append(
+                [
+                    *base[:2],
+                    names[1 - owner],
+                    "standby",
+                    "running",
+                    "done",
+                    100,
+                    *base[7:11],
+                    behind,
+                    *base[12:-2],
+                    "OK",
+                    words,
+                ]
+            )
     return framed(
         application=app, **kept, store=name, verdict=verdict("OK", ""), key_serde="string", value_serde="json" if kept["kind"] == "window" else "int64", changelog=f"{app}-{name}-changelog", caching=True,
         window_ms=3_600_000 if kept["kind"] == "window" else None, retention_ms=86_400_000 if kept["kind"] == "window" else None, sub_topology=1,

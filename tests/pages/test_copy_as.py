@@ -1,5 +1,6 @@
 """What "copy as" gives can be pasted: the command's own parser takes it, and the URL means the same query."""
 
+import json
 import shlex
 from urllib.parse import parse_qsl, urlsplit
 
@@ -7,7 +8,7 @@ import pytest
 from django.core.management import load_command_class
 from django.test import RequestFactory
 
-from console.pages import copy_as
+from console.pages import copy_as, new_job
 
 
 def copies(params, kind="key-value"):
@@ -54,3 +55,19 @@ def test_curl_quotes_for_the_shell_and_leaves_the_token_to_the_reader():
 
 def test_the_python_text_is_python():
     compile(copies({"key": 'quote " and \\ slash'})["Python"], "copied", "exec")
+
+
+@pytest.mark.parametrize("kind", new_job.KINDS)
+def test_every_action_can_be_started_with_what_its_preview_gives(kind):
+    """The dry run's three ways: the command's own parser takes one, the API's body is whole, Python is Python."""
+    ticket = {"job": "6b1f4f2e", "kind": kind, "application": "flights", "store": "counts", "partitions": [1, 3], "arguments": {"format": "csv"} if kind == "export" else {}}  # fmt: skip
+    found = {each["name"]: each["text"] for each in new_job._copies(RequestFactory().get("/"), ticket, "it's late")}
+    words = shlex.split(found["CLI"])
+    assert words[:5] == ["uv", "run", "manage.py", "jobs", "start"]
+    taken = vars(load_command_class("console", "jobs").create_parser("manage.py", "jobs").parse_args(words[4:]))
+    assert [taken[name] for name in ("kind", "application", "store", "partition", "why")] == [kind, "flights", "counts", [1, 3], "it's late"]  # fmt: skip
+    curl = shlex.split(found["curl"])
+    assert "Authorization: Bearer $STATEHOUSE_TOKEN" in curl
+    body = json.loads(curl[curl.index("-d") + 1])
+    assert (body["id"], body["dry_run"], body["partitions"]) == ("6b1f4f2e", False, [1, 3])
+    compile(found["Python"], "copied", "exec")

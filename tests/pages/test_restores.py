@@ -6,6 +6,7 @@ import pytest
 
 from tests.pages.conftest import Site, sign_in
 from tests.pages.sample_jobs import RUNNING
+from tests.pages.sample_past import RESTORING
 
 pytestmark = pytest.mark.browser
 
@@ -56,3 +57,34 @@ def test_a_viewer_may_look_only(page: Any, site: Site) -> None:
     page.goto(f"{site.url}/restores/")
     assert page.locator("button:has-text('Rebuild a partition…')").is_disabled()
     assert page.locator("section:has(#h-jobs) button:has-text('Cancel')").count() == 0
+
+
+def test_a_restore_that_runs_has_a_page_of_its_own(signed_in: Any, site: Site) -> None:
+    signed_in.goto(f"{site.url}/restores/")
+    signed_in.click(f"section.restore a:has-text('#{RESTORING}')")
+    signed_in.wait_for_selector(f"h1:has-text('Restore #{RESTORING}')")
+    assert signed_in.locator("section.restore rect.since").count() == 1
+    facts = signed_in.inner_text("section.restore")
+    for part in ("applying", "412,300/s", "from offset 0", "8,120,004", "2,310"):
+        assert part in facts, part
+    why = signed_in.inner_text("section:has(#h-why)")
+    assert "Somebody asked for it." in why
+    assert "rebuild #22, because: checksum warning in the log" in why
+    phases = signed_in.locator("section:has(#h-phases) tbody tr")
+    assert [phases.nth(number).inner_text().split()[0] for number in range(3)] == ["queued", "fetching", "applying"]
+    assert phases.nth(2).inner_text().endswith("still")
+    assert "from offset 0 to 8,120,004" in signed_in.inner_text("section:has(#h-events)")
+    signed_in.click("section:has(#h-stores) a:has-text('delays')")
+    signed_in.wait_for_selector(f"h1:has-text('Restore #{RESTORING + 1}')")
+    assert "done" in signed_in.inner_text("h1 + .state")
+
+
+def test_a_recorded_restore_says_its_outcome_cause_and_copies(signed_in: Any, site: Site) -> None:
+    signed_in.goto(f"{site.url}/restores/?outcome=interrupted")
+    signed_in.click("#history tbody tr:first-child th a")
+    signed_in.wait_for_selector("h1:has-text('Restore #')")
+    assert "It was interrupted" in signed_in.inner_text("[data-live=restore] .note-warn")
+    assert "No phase was recorded" in signed_in.inner_text("section:has(#h-phases)")
+    names = signed_in.locator(".copies button").all_inner_texts()
+    assert names == ["curl", "CLI", "Python"]
+    assert signed_in.request.get(f"{site.url}/restores/123456789/").status == 404

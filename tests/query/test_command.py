@@ -1,8 +1,10 @@
 """`manage.py store` against a real service: tables for people, JSON for programs, errors that say what to do."""
 
+import csv
 import io
 import json
 
+import pyarrow.parquet
 import pytest
 from django.core.management import CommandError
 
@@ -151,3 +153,19 @@ def test_how_partitions_lie_is_a_table_and_json(run):
     found = json.loads(run("rocksdb", "counts", "--json"))
     assert [each["partition"] for each in found["copies"]] == [0, 1, 2, 3]
     assert json.loads(run("rocksdb", "counts", "--partition", "2", "--json"))["copies"][0]["partition"] == 2
+
+
+def test_export_as_csv_is_harmless_in_a_spreadsheet(run):
+    rows = list(csv.DictReader(io.StringIO(run("export", "counts", "--format", "csv"))))
+    assert len(rows) == 1_201
+    assert {row["value"] for row in rows if row["key"] == "key-0007"} == {"7"}
+    assert list(rows[0]) == ["partition", "key", "value", "timestamp", "start", "end"]
+
+
+def test_export_as_parquet_needs_a_file_and_keeps_every_entry(run, data_dir):
+    with pytest.raises(CommandError, match="--out"):
+        run("export", "counts", "--format", "parquet")
+    run("export", "counts", "--format", "parquet", "--out", str(data_dir / "all.parquet"))
+    table = pyarrow.parquet.read_table(data_dir / "all.parquet")
+    assert table.num_rows == 1_201
+    assert table.column("value")[table.column("key").to_pylist().index("key-0007")].as_py() == "7"

@@ -4,7 +4,6 @@ import json
 import os
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from engine.query import questions
+from engine.query import questions, sheets
 from engine.query.client import QueryClient, Retry
 from engine.query.finding import Target, find_target
 from engine.query.questions import Call
@@ -62,8 +61,14 @@ class Command(BaseCommand):
         _action(actions, "count", "about how many keys")
         rocksdb = _action(actions, "rocksdb", "how each partition lies on disk: levels, compaction, memtables")
         rocksdb.add_argument("--partition", type=int)
-        export = _action(actions, "export", "every entry as JSON Lines, on standard output or in --out")
+        export = _action(actions, "export", "every entry as JSON Lines, CSV or Parquet, on standard output or in --out")
         export.add_argument("--out", type=Path)
+        export.add_argument(
+            "--format",
+            choices=tuple(sheets.SHEETS),
+            default="jsonl",
+            help="jsonl (default), csv, or parquet, which needs --out",
+        )
         for each in (between, prefix, actions.choices["window"], actions.choices["session"], export):
             each.add_argument("--reverse", action="store_true")
             each.add_argument("--partition", type=int)
@@ -190,12 +195,15 @@ class Command(BaseCommand):
 
     def _export(self, client: QueryClient, store: str, options: dict[str, Any]) -> None:
         call = questions.entries(store, limit=1_000, **_common(options))
-        out = options["out"]
+        kind, out = options["format"], options["out"]
+        if kind == "parquet" and out is None:
+            raise CommandError("Parquet is not text: name a file with --out")
         count = 0
-        with out.open("w", encoding="utf-8") if out else _Standard(self.stdout) as file:
-            for entry in _complete(client, call):
-                file.write(json.dumps(entry, ensure_ascii=False, separators=(",", ":")) + "\n")
-                count += 1
+        standard: Any = _Standard(self.stdout)
+        with out.open("wb") if out else standard as file, sheets.SHEETS[kind](file) as sheet:
+            for page in client.pages(questions.whole(call)):
+                sheet.add([entry_json(entry) for entry in page.entries])
+                count += len(page.entries)
         self.stderr.write(f"{count:,} entries exported")
 
 
@@ -249,9 +257,9 @@ class _Standard:
     def __exit__(self, *_: object) -> None:
         self._stream.flush()
 
-    def write(self, text: str) -> None:
-        """Write without a further line end."""
-        self._stream.write(text, ending="")
+    def write(self, data: bytes) -> None:
+        """Write UTF-8 without a further line end."""
+        self._stream.write(data.decode(), ending="")
 
 
 def _action(actions: Any, name: str, what: str) -> ArgumentParser:
@@ -297,11 +305,6 @@ def _question(store: str, options: dict[str, Any]) -> Call[Page]:
             return questions.windows(store, options["key"], options["from_ms"], options["to_ms"], **common)
         case _:
             return questions.sessions(store, options["key"], options["from_ms"], options["to_ms"], **common)
-
-
-def _complete(client: QueryClient, call: Call[Page]) -> Iterator[dict[str, Any]]:
-    for page in client.pages(questions.whole(call)):
-        yield from (entry_json(entry) for entry in page.entries)
 
 
 def _data_dir(options: dict[str, Any]) -> Path | None:

@@ -1,7 +1,8 @@
 """The formats of an export: each a sheet that takes entries, page after page, and writes them to an open binary file.
 
 The columns are the same everywhere: partition, key, value, timestamp, start and end (of a window or session; ms). JSON Lines
-keeps values as they are; CSV and Parquet have one type a column, so what is not text stands there as JSON.
+keeps values as they are; CSV and Parquet have one type a column, so what is not text stands there as JSON. Used by
+`manage.py store export` and by the console's export jobs; one thread a sheet.
 """
 
 from __future__ import annotations

@@ -365,6 +365,7 @@ def test_what_cannot_be_a_rule_is_refused_with_its_field(change, field):
     assert list(raised.value.problems) == [field]
 
 
+@pytest.mark.usefixtures("fresh_board")
 def test_an_operator_writes_changes_tests_and_deletes_a_rule_and_each_is_audited(as_role, monkeypatch):
     monkeypatch.setattr("console.alerts.tasks.ask", lambda: None)
     client = as_role("operator")
@@ -385,6 +386,7 @@ def test_an_operator_writes_changes_tests_and_deletes_a_rule_and_each_is_audited
     assert "s3cret" not in str(list(AuditEntry.objects.values_list("parameters", flat=True)))
 
 
+@pytest.mark.usefixtures("fresh_board")
 def test_a_viewer_sees_rules_without_the_secret_path_and_may_not_touch_them(as_role):
     kept = rule(webhook_url="https://hooks.example.com/s3cret")
     client = as_role("viewer")

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from console import limits
 from console.models import Application, Event, Instance, LagSample, Ownership, Restore
 from console.observe import snapshot
 from engine.control import status
@@ -251,18 +252,24 @@ def test_a_second_observer_waits_until_the_first_is_gone(shop, redis_client):
     assert second.hold_lock() is True
 
 
-def test_silence_of_the_broker_is_not_silence_of_the_engines(shop):
+def test_silence_of_the_broker_is_not_silence_of_the_engines(shop, monkeypatch):
     shop.topic.is_away = True
-    shop.settle(1.8)
-
+    shop.settle()
+    monkeypatch.setattr(limits, "LATE_FLOOR_MS", 500)
+    monkeypatch.setattr(limits, "CADENCE_MS_MAX", 50)
+    shop.settle(1.2)
     assert snapshot.application("shop")["instances"][0]["state"] == "running"
+
+    shop.topic.is_away = False
+    shop.settle(1.2)
+    assert snapshot.application("shop")["instances"][0]["state"] == "unreachable"
 
 
 @pytest.mark.usefixtures("shop")
 def test_without_a_heartbeat_nothing_is_green(redis_client):
     from console.observe import keys
 
-    redis_client.set(keys.HEARTBEAT, json.dumps({"at": reports.now_ms() - 6_000}))
+    redis_client.set(keys.HEARTBEAT, json.dumps({"at": reports.now_ms() - limits.STALE_MS - 1_000}))
 
     seen = snapshot.overview()
     assert seen["observer"]["stale"] is True

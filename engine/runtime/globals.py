@@ -13,6 +13,7 @@ from confluent_kafka import Consumer as Client
 from confluent_kafka import TopicPartition
 
 from engine.changelog.topics import Topics
+from engine.errors import Fatal, TaskCorrupted
 from engine.runtime.active_task import OpenStore
 from engine.runtime.blueprint import Blueprint
 from engine.runtime.consumer import batches
@@ -94,7 +95,12 @@ class GlobalTables:
         if self._client is None:
             return 0
         messages = self._client.consume(BATCH_RECORDS, timeout)
-        for raw in batches(messages) if messages else ():
+        try:
+            found = batches(messages) if messages else []
+        except TaskCorrupted as error:
+            # No task could mend it, and the client reads that partition no more: the table would stand still unseen.
+            raise Fatal(f"global table: {error}. Start again: global tables are rebuilt at each start") from error
+        for raw in found:
             batch, _ = self._task.decode(raw)
             self._task.process(raw.topic, batch)
         return len(messages)

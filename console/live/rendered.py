@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from console.live.topics import Topic
 
 _encoder = msgspec.json.Encoder()
-# What was seen to exist is looked at again after this, for those who are only told that something changed.
-_EXISTS_S = 10.0
 # Topics that nobody has asked for lately make room.
 _KEPT = 200
 # A snapshot that was begun this recently is as good as a new one.
@@ -32,12 +30,15 @@ class Rendered:
         self._made: dict[str, tuple[float, str | None]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
-    async def get(self, topic: Topic, *, bare: bool = False) -> tuple[str | None, float]:
-        """Return the message (None when what it is about does not exist) and when, on the monotonic clock, it was begun."""
-        seen_at, seen = self._made.get(topic.name, (0.0, None))
-        now = time.monotonic()
-        if bare and seen is not None and now - seen_at < _EXISTS_S:
-            return await sync_to_async(_changed, thread_sensitive=False)(topic), now
+    async def get(self, topic: Topic, *, bare: bool = False, heard_at: float = 0.0) -> tuple[str | None, float]:
+        """Return the message (None when what it is about does not exist) and when, on the monotonic clock, it was begun.
+
+        ``bare``: without what it is about; by then this process knows what was told at ``heard_at``, so that whoever asks
+        for the page on hearing the message finds it there.
+        """
+        if bare:
+            now = time.monotonic()
+            return await sync_to_async(_changed, thread_sensitive=False)(topic, heard_at), now
         lock = self._locks.setdefault(topic.name, asyncio.Lock())
         async with lock:
             began, text = self._made.get(topic.name, (0.0, None))
@@ -53,18 +54,24 @@ class Rendered:
         return text, now
 
 
-def _changed(topic: Topic) -> str:
-    """Return the message without what it is about, which was seen to exist before."""
-    observer = reader.read().observer
-    at = time.time_ns() // 1_000_000
-    head = {
+def _changed(topic: Topic, heard_at: float) -> str | None:
+    """Return the message without what it is about, or None when that does not exist."""
+    close_old_connections()
+    try:
+        observer = reader.read(newer_than=heard_at).observer
+        if not topic.exists():
+            return None
+    finally:
+        close_old_connections()
+    message = {
         "type": "snapshot",
         "topic": topic.name,
-        "at": at,
+        "at": time.time_ns() // 1_000_000,
         "observer_at": observer["at"],
         "stale": observer["stale"],
+        "data": None,
     }
-    return _encoder.encode({**head, "data": None}).decode()
+    return _encoder.encode(message).decode()
 
 
 def _build(topic: Topic) -> str | None:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NOT_SIGNED_IN, NOT_ALLOWED, NOT_FOUND, TOO_BIG = 4401, 4403, 4404, 1009
-_TICK_S = 0.1
+# How often a socket looks at its clock when nothing changes.
+_TICK_S = 0.2
 # Pings may be lost with Redis; the socket then looks by itself this often.
 _LOOK_ANYWAY_MS = 2_000
 # What a snapshot reads may be this much older than the snapshot (``observe.board``).
@@ -44,6 +45,7 @@ class LiveSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has 
         self._bare = False
         self._changed = True
         self._changed_at = 0.0
+        self._ping = asyncio.Event()
         self._ticker: asyncio.Task[None] | None = None
         self._joined: list[str] = []
 
@@ -87,6 +89,7 @@ class LiveSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has 
         """Hear a ping."""
         del message
         self._changed, self._changed_at = True, time.monotonic()
+        self._ping.set()
 
     async def _join(self, group: str) -> None:
         try:
@@ -134,7 +137,16 @@ class LiveSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has 
                 logger.warning("socket-waits: %s", error)
                 checked_at = -1e9
                 await asyncio.sleep(1)
-            await asyncio.sleep(_TICK_S)
+            await self._wait(sent_at + limits.SNAPSHOT_INTERVAL_MS / 1000 - loop.time())
+
+    async def _wait(self, seconds_until_due: float) -> None:
+        """Wait for the next look: until a ping, or until what has changed meanwhile may be sent."""
+        if self._changed:
+            await asyncio.sleep(min(max(seconds_until_due, 0.0), _TICK_S))
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ping.wait(), _TICK_S)
+        self._ping.clear()
 
     async def _send_snapshot(self, loop: asyncio.AbstractEventLoop) -> bool:
         assert self.topic is not None  # noqa: S101 - the ticker starts with a topic
@@ -143,11 +155,11 @@ class LiveSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has 
             for other in [other for other in _by_loop if other.is_closed()]:
                 del _by_loop[other]
             shared = _by_loop[loop] = rendered.Rendered()
-        text, began = await shared.get(self.topic, bare=self._bare)
+        text, began = await shared.get(self.topic, bare=self._bare, heard_at=self._changed_at)
         if text is None:
             await self.close(code=NOT_FOUND)
             return False
         await self.send(text_data=text)
         # A shared snapshot may have been begun before the change that we were told of.
-        self._changed = self._changed_at > began - _BOARD_S
+        self._changed = self._changed_at > (began if self._bare else began - _BOARD_S)
         return True

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from console.browse import watched
 from console.live import groups
 from console.observe import snapshot
+from console.observe.choice import FIRST
 from engine.errors import ConfigError
 from engine.names import check_name
 
@@ -17,12 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic. ``build`` is synchronous, and returns None for what does not exist."""
+    """One topic. ``build`` and ``exists`` are synchronous; ``build`` returns None for what does not exist.
+
+    What is built is bounded: of wide tables the first rows (``choice.FIRST``), of long strips a packed one.
+    """
 
     name: str
     action: str
     groups: tuple[str, ...]
     build: Callable[[], dict[str, Any] | None]
+    exists: Callable[[], bool]
     application: str | None = None
     store: str | None = None
 
@@ -34,7 +39,9 @@ def parse(text: str) -> Topic | None:
         if not rest:
             return _plain(kind) if text == kind else None
         if kind == "job":
-            return Topic(text, "read-jobs", (groups.JOBS,), lambda: snapshot.job(rest))
+            return Topic(
+                text, "read-jobs", (groups.JOBS,), lambda: snapshot.job(rest), lambda: snapshot.job(rest) is not None
+            )
         application, slash, store = rest.partition("/")
         check_name(application, "application")
         if kind == "entry":
@@ -42,7 +49,15 @@ def parse(text: str) -> Topic | None:
         if kind == "store":
             check_name(store, "store")
             heard = (groups.of_application(application), groups.JOBS)
-            return Topic(text, "read-status", heard, lambda: snapshot.store(application, store), application, store)
+            return Topic(
+                text,
+                "read-status",
+                heard,
+                lambda: snapshot.store(application, store, FIRST),
+                lambda: snapshot.exists(application, store),
+                application,
+                store,
+            )
         return None if slash else _of_application(kind, text, application)
     except ConfigError:
         return None
@@ -55,27 +70,43 @@ def _of_entry(text: str, application: str, rest: str) -> Topic | None:
     if params is None:
         return None
     heard = (groups.of_application(application),)
-    return Topic(text, "browse", heard, lambda: watched.snapshot(application, store, params), application, store)
+    return Topic(
+        text,
+        "browse",
+        heard,
+        lambda: watched.snapshot(application, store, params),
+        _always,
+        application,
+        store,
+    )
 
 
 def _plain(kind: str) -> Topic | None:
     if kind == "overview":
-        return Topic(kind, "read-status", (groups.OVERVIEW,), snapshot.overview)
+        return Topic(kind, "read-status", (groups.OVERVIEW,), lambda: snapshot.overview(bounded=True), _always)
     if kind == "restores":
-        return Topic(kind, "read-status", (groups.OVERVIEW,), snapshot.restores)
+        return Topic(kind, "read-status", (groups.OVERVIEW,), snapshot.restores, _always)
     if kind == "jobs":
-        return Topic(kind, "read-jobs", (groups.JOBS,), snapshot.jobs)
+        return Topic(kind, "read-jobs", (groups.JOBS,), snapshot.jobs, _always)
     return None
 
 
 def _of_application(kind: str, text: str, app: str) -> Topic | None:
     heard = (groups.of_application(app),)
+
+    def exists() -> bool:
+        return snapshot.exists(app)
+
     if kind == "app":
-        return Topic(text, "read-status", heard, lambda: snapshot.application(app), app)
+        return Topic(text, "read-status", heard, lambda: snapshot.application(app, FIRST), exists, app)
     if kind == "lag":
-        return Topic(text, "read-status", heard, lambda: snapshot.lag(app), app)
+        return Topic(text, "read-status", heard, lambda: snapshot.lag(app, FIRST), exists, app)
     if kind == "restores":
-        return Topic(text, "read-status", (*heard, groups.JOBS), lambda: snapshot.restores(app), app)
+        return Topic(text, "read-status", (*heard, groups.JOBS), lambda: snapshot.restores(app), _always, app)
     if kind == "jobs":
-        return Topic(text, "read-jobs", (groups.JOBS,), lambda: snapshot.jobs(app), app)
+        return Topic(text, "read-jobs", (groups.JOBS,), lambda: snapshot.jobs(app), _always, app)
     return None
+
+
+def _always() -> bool:
+    return True

@@ -1,4 +1,4 @@
-"""The latest status as web processes see it: parsed once, then brought up to date by what changed.
+"""The latest status as web processes see it: parsed once, then brought up to date by what changed, part by part.
 
 One board a process, shared by views and sockets of all threads; ``read`` is cheap when nothing changed. It never
 writes. When Redis is away it answers with what it last knew, and says so.
@@ -6,29 +6,33 @@ writes. When Redis is away it answers with what it last knew, and says so.
 
 from __future__ import annotations
 
-import json
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
 import redis
 
 from console import limits
 from console.observe import keys
+from console.observe.made import Made
 from engine.control import status
 
 _REFRESH_MS = 100
 _CHUNK = 1_000
 
 LagRow = tuple[str, str, float | None, float | str | None, int | None, str | None]
-_CAUGHT_UP: LagRow = ("OK", "Caught up.", 0.0, 0.0, 0, "caught-up")
+CAUGHT_UP: LagRow = ("OK", "Caught up.", 0.0, 0.0, 0, "caught-up")
 NOT_JUDGED: LagRow = ("UNKNOWN", "The lag is not known yet.", None, None, None, None)
 
 
 @dataclass(slots=True)
 class State:
-    """One application's latest records, by what they describe. Replaced as a whole, never changed: safe to read anywhere."""
+    """One application's latest records, by what they describe.
+
+    Never changed, only replaced: safe to read anywhere. A part that did not change is the same object in the next state.
+    """
 
     id: str
     revision: int = 0
@@ -43,8 +47,7 @@ class State:
     # (kind, name, partition) -> (status, reason, lag_per_second, eta, lag_ms, how that is known)
     lag: dict[tuple[str, str, int], LagRow] = field(default_factory=dict)
     rates: list[list[float]] = field(default_factory=list)
-    # What has been made of this state, by what it is: a state never changes, so it is made once for all who ask.
-    made: dict[tuple[str, str], Any] = field(default_factory=dict)
+    made: Made = field(default_factory=Made)
 
 
 @dataclass(slots=True)
@@ -56,6 +59,17 @@ class Board:
     revision: int = 0
 
 
+@dataclass(slots=True)
+class _Known:
+    """What is kept of an application between two looks: its records by Kafka key, the documents as they were read, the state."""
+
+    state: State
+    records: dict[str, status.StatusRecord] = field(default_factory=dict)
+    health: bytes | None = None
+    lag: bytes | None = None
+    lag_rows: tuple[Any, Any] | None = None
+
+
 class Reader:
     """Keeps the parsed records of each application; all methods may be called from any thread."""
 
@@ -63,15 +77,15 @@ class Reader:
         self._client = client
         self._lock = threading.Lock()
         self._epoch: bytes | None = None
-        self._records: dict[str, dict[str, status.StatusRecord]] = {}
-        self._revisions: dict[str, int] = {}
+        self._known: dict[str, _Known] = {}
         self._board = Board()
         self._read_at = 0.0
 
-    def read(self, *, fresh: bool = False) -> Board:
-        """Return the board, at most 100 ms old (``fresh``: read now)."""
+    def read(self, *, fresh: bool = False, newer_than: float = 0.0) -> Board:
+        """Return the board, at most 100 ms old (``fresh``: read now), and read after ``newer_than`` on the monotonic clock."""
         with self._lock:
-            if not fresh and (time.monotonic() - self._read_at) * 1000 < _REFRESH_MS:
+            began = time.monotonic()
+            if not fresh and (began - self._read_at) * 1000 < _REFRESH_MS and self._read_at >= newer_than:
                 return self._board
             client = self._client or keys.client()
             try:
@@ -80,7 +94,8 @@ class Reader:
                 self._board.observer = _observer(
                     None, f"Redis does not answer ({type(error).__name__}): live values are not known."
                 )
-            self._read_at = time.monotonic()
+            # From the beginning on: what was written meanwhile may have been missed.
+            self._read_at = began
             return self._board
 
     def _refresh(self, client: Any) -> None:
@@ -88,29 +103,33 @@ class Reader:
             client.pipeline(transaction=False).get(keys.EPOCH).smembers(keys.APPS).get(keys.HEARTBEAT).execute()
         )
         if epoch != self._epoch:
-            self._records, self._revisions = {}, {}
-            self._epoch = epoch
-        applications = {}
+            self._known, self._epoch = {}, epoch
         found = sorted(name.decode() for name in names)
         revisions = client.mget([keys.revision(name) for name in found]) if found else []
         for name, revision in zip(found, revisions, strict=True):
-            wanted, known = int(revision or 0), self._revisions.get(name)
-            if known == wanted and name in self._board.applications:
-                applications[name] = self._board.applications[name]
-                continue
-            applications[name] = self._application(client, name, known, wanted)
-        self._board = Board(applications, _observer(beat), sum(self._revisions.values()))
+            # Put back when it is up to date: after an error in between everything is read anew.
+            wanted, known = int(revision or 0), self._known.pop(name, None)
+            if known is None:
+                known = _Known(State(name))
+                self._look(client, known, client.hgetall(keys.app(name)), wanted)
+            elif known.state.revision != wanted:
+                self._look(client, known, self._changes(client, name, known.state.revision), wanted)
+            self._known[name] = known
+        self._known = {name: self._known[name] for name in found}
+        states = {name: known.state for name, known in self._known.items()}
+        self._board = Board(states, _observer(beat), sum(state.revision for state in states.values()))
 
-    def _application(self, client: Any, name: str, known: int | None, wanted: int) -> State:
-        if known is None:
-            self._records[name] = {}
-            self._merge(name, client.hgetall(keys.app(name)))
-        else:
-            changed = client.zrangebyscore(keys.changes(name), f"({known}", "+inf")
-            for first in range(0, len(changed), _CHUNK):
-                chunk = changed[first : first + _CHUNK]
-                self._merge(name, dict(zip(chunk, client.hmget(keys.app(name), chunk), strict=True)))
-        self._revisions[name] = wanted
+    def _changes(self, client: Any, name: str, since: int) -> dict[bytes, bytes | None]:
+        changed = client.zrangebyscore(keys.changes(name), f"({since}", "+inf")
+        found: dict[bytes, bytes | None] = {}
+        for first in range(0, len(changed), _CHUNK):
+            chunk = changed[first : first + _CHUNK]
+            found |= zip(chunk, client.hmget(keys.app(name), chunk), strict=True)
+        return found
+
+    def _look(self, client: Any, known: _Known, raw: dict[bytes, bytes | None], revision: int) -> None:
+        """Bring an application up to date."""
+        name = known.state.id
         health, lag, rates = (
             client.pipeline(transaction=False)
             .get(keys.health(name))
@@ -118,58 +137,121 @@ class Reader:
             .lrange(keys.rates(name), 0, -1)
             .execute()
         )
-        return _state(name, wanted, self._records[name], health, lag, rates)
-
-    def _merge(self, name: str, raw: dict[bytes, bytes | None]) -> None:
-        records = self._records[name]
+        edit = _Edit(known.state)
         for key, value in raw.items():
-            if value is None:
-                records.pop(key.decode(), None)
-                continue
-            try:
-                records[key.decode()] = status.decode(key, value)
-            except status.StatusError:
-                # The observer checked it; a console that is older than the observer may still not know it.
-                records.pop(key.decode(), None)
+            edit.put(known.records, key.decode(), _decoded(key, value))
+        state = edit.state(revision)
+        if health != known.health:
+            _read_health(state, health)
+        if lag != known.lag:
+            known.lag_rows = _read_lag(state, lag, known.lag_rows)
+        state.rates = [_parse(each) for each in reversed(rates)]
+        known.health, known.lag, known.state = health, lag, state
 
 
-def _state(
-    name: str,
-    revision: int,
-    records: dict[str, status.StatusRecord],
-    health: bytes | None,
-    lag: bytes | None,
-    rates: list[bytes],
-) -> State:
-    state = State(name, revision)
-    for record in records.values():
+def _decoded(key: bytes, value: bytes | None) -> status.StatusRecord | None:
+    try:
+        return None if value is None else status.decode(key, value)
+    except status.StatusError:
+        # The observer checked it; a console that is older than the observer may still not know it.
+        return None
+
+
+class _Edit:
+    """The next state in the making. A part is copied when it is first changed, so that the others stay the same objects."""
+
+    def __init__(self, former: State) -> None:
+        self._state = replace(former)
+        self._former = former
+        self._copied: set[str] = set()
+
+    def state(self, revision: int) -> State:
+        """Return the state."""
+        self._state.revision = revision
+        return self._state
+
+    def put(self, records: dict[str, status.StatusRecord], key: str, record: status.StatusRecord | None) -> None:
+        """Take a record that is new under its key, or None for one that is gone; ``records`` follow."""
+        old = records.pop(key, None)
+        if record is not None:
+            records[key] = record
+        what = record if record is not None else old
+        if isinstance(what, status.InstanceStatus):
+            self._of_instance(what.instance, record)
+        elif isinstance(what, status.TopologyStatus):
+            self._state.topology = record if isinstance(record, status.TopologyStatus) else None
+        elif isinstance(what, status.TaskStatus):
+            if self._state.tasks is self._former.tasks:
+                self._state.tasks = dict(self._former.tasks)
+            _put_copy(self._state.tasks, what.task, old, record)
+        elif isinstance(what, status.StoreStatus):
+            if isinstance(old, status.StoreStatus) and old.partition != what.partition:
+                _put_copy(self._partitions(old.store), old.partition, old, None)
+                old = None
+            _put_copy(self._partitions(what.store), what.partition, old, record)
+            if not self._state.stores[what.store]:
+                del self._state.stores[what.store]
+
+    def _of_instance(self, name: str, record: status.StatusRecord | None) -> None:
+        if self._state.instances is self._former.instances:
+            self._state.instances = dict(self._former.instances)
         if isinstance(record, status.InstanceStatus):
-            state.instances[record.instance] = record
-        elif isinstance(record, status.TaskStatus):
-            state.tasks.setdefault(record.task, []).append(record)
-        elif isinstance(record, status.StoreStatus):
-            state.stores.setdefault(record.store, {}).setdefault(record.partition, []).append(record)
-        elif isinstance(record, status.TopologyStatus):
-            state.topology = record
-    if health:
-        document = json.loads(health)
-        state.unreachable, state.owners = document["unreachable"], document["owners"]
-        state.flapping = document.get("flapping", {})
-    if lag:
-        document = json.loads(lag)
-        for kind, topic, partitions in document["caught_up"]:
-            state.lag |= {(kind, topic, partition): _CAUGHT_UP for partition in partitions}
-        for kind, topic, partition, *row in document["rows"]:
-            # An observer of the former version wrote neither the time lag nor how it was got.
-            state.lag[(kind, topic, partition)] = (*row, *NOT_JUDGED[len(row) :])
-    state.rates = [json.loads(each) for each in reversed(rates)]
-    return state
+            self._state.instances[name] = record
+        else:
+            self._state.instances.pop(name, None)
+
+    def _partitions(self, store: str) -> dict[int, list[status.StoreStatus]]:
+        if self._state.stores is self._former.stores:
+            self._state.stores = dict(self._former.stores)
+        if store not in self._copied:
+            self._copied.add(store)
+            self._state.stores[store] = dict(self._former.stores.get(store, {}))
+        return self._state.stores.setdefault(store, {})
+
+
+def _put_copy(copies: dict[Any, list[Any]], place: str | int, old: object, new: object) -> None:
+    """Replace a copy of a task or a store partition (None: there is none), in a list of its own."""
+    there = copies.get(place, [])
+    if old is None:
+        changed = [*there, new] if new is not None else there
+    else:
+        changed = [each if each is not old else new for each in there if each is not old or new is not None]
+    if changed:
+        copies[place] = changed
+    else:
+        copies.pop(place, None)
+
+
+_parse = msgspec.json.decode
+
+
+def _read_health(state: State, health: bytes | None) -> None:
+    document = _parse(health) if health else {"unreachable": {}, "owners": {}}
+    for name in ("unreachable", "owners", "flapping"):
+        found = document.get(name, {})
+        if found != getattr(state, name):
+            setattr(state, name, found)
+
+
+def _read_lag(state: State, lag: bytes | None, former: tuple[Any, Any] | None) -> tuple[Any, Any]:
+    """Read what was judged, unless it is as before; return it as it was read. Its time alone changes every two seconds."""
+    document = _parse(lag) if lag else {"caught_up": [], "rows": []}
+    found = (document["caught_up"], document["rows"])
+    if found == former:
+        return found
+    state.lag = {}
+    for kind, topic, partitions in found[0]:
+        state.lag |= dict.fromkeys([(kind, topic, partition) for partition in partitions], CAUGHT_UP)
+    for kind, topic, partition, *row in found[1]:
+        # An observer of the former version wrote neither the time lag nor how it was got.
+        state.lag[(kind, topic, partition)] = (*row, *NOT_JUDGED[len(row) :])
+    return found
 
 
 def _observer(beat: bytes | None, problem: str | None = None) -> dict[str, Any]:
     """Return how fresh everything is; stale unless a heartbeat says otherwise."""
     now_ms = time.time_ns() // 1_000_000
-    document = json.loads(beat) if beat else {}
+    document = _parse(beat) if beat else {}
     at = document.get("at")
     stale = at is None or now_ms - at > limits.STALE_MS
     if stale and problem is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from console.observe.store_shapes import sub_topologies, total
+from console.observe.store_shapes import behind, judged, sub_topologies, total
 
 if TYPE_CHECKING:
     from console.observe.board import State
@@ -49,24 +49,33 @@ def _state(part: dict[str, Any]) -> str | None:
 
 
 def _topics(state: State) -> dict[str, dict[str, Any]]:
+    waiting = state.made.of("waiting", (state.tasks, state.unreachable), lambda: _waiting(state))
+    times: dict[str, list[tuple[int | None, str | None]]] = {}
+    for (kind, name, _), row in behind(state).items():
+        if kind == "input":
+            times.setdefault(name, []).append((row[4], row[5]))
+    counts = judged(state)
+    found: dict[str, dict[str, Any]] = {}
+    for topic, lag in waiting.items():
+        measured = times.get(topic, [])
+        known = [(ms, how or "") for ms, how in measured if ms is not None]
+        if counts.get(("input", topic), 0) > len(measured):
+            known.append((0, "caught-up"))
+        longest = max(known) if known and not any(ms is None for ms, _ in measured) else (None, None)
+        found[topic] = {"lag": lag, "lag_ms": longest[0], "lag_ms_how": longest[1]}
+    _inherit(state, found)
+    return found
+
+
+def _waiting(state: State) -> dict[str, int | None]:
+    """Return how many records wait in each topic."""
     lags: dict[str, list[int | None]] = {}
     for copies in state.tasks.values():
         for copy in copies:
             if copy.role == "active" and copy.instance not in state.unreachable:
                 for each in copy.inputs:
                     lags.setdefault(each.topic, []).append(each.lag)
-    times: dict[str, list[tuple[int | None, str | None]]] = {}
-    for (kind, name, _), row in state.lag.items():
-        if kind == "input":
-            times.setdefault(name, []).append((row[4], row[5]))
-    found: dict[str, dict[str, Any]] = {}
-    for topic, waiting in lags.items():
-        measured = times.get(topic, [])
-        known = [(ms, how or "") for ms, how in measured if ms is not None]
-        longest = max(known) if known and len(known) == len(measured) else (None, None)
-        found[topic] = {"lag": total(waiting), "lag_ms": longest[0], "lag_ms_how": longest[1]}
-    _inherit(state, found)
-    return found
+    return {topic: total(each) for topic, each in lags.items()}
 
 
 def _inherit(state: State, topics: dict[str, dict[str, Any]]) -> None:

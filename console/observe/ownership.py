@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import F, Q
+from django.db.models import Count, F, Q
 
 from console import limits
 from console.models import Observed, Ownership
@@ -18,7 +18,10 @@ from console.observe.recorded import ms
 from console.observe.tables import task_order
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
+
+    from django.db.models import QuerySet
 
 # A page draws this many rows; a busier history than this is cut at its old end, and says so.
 _ROWS_MAX = 20_000
@@ -49,21 +52,29 @@ def gaps(since_ms: int, until_ms: int) -> list[tuple[int, int]]:
     return found
 
 
-def spells(app: str, since_ms: int, until_ms: int) -> list[dict[str, Any]]:
-    """Return who had which task in the window, oldest first; ``until`` is None while it lasts."""
-    overlapping = Q(since__lte=when(until_ms)) & (Q(until__isnull=True) | Q(until__gte=when(since_ms)))
-    rows = Ownership.objects.filter(overlapping, application_id=app).order_by("-since", "-id")[:_ROWS_MAX]
+def spells(app: str, since_ms: int, until_ms: int, tasks: Collection[str] | None = None) -> list[dict[str, Any]]:
+    """Return who had which task (those of ``tasks``, by default all) in the window, oldest first; ``until`` is None while it lasts."""
+    rows = Ownership.objects.filter(_overlapping(since_ms, until_ms), application_id=app)
+    return _spells(rows if tasks is None else rows.filter(task__in=tasks))
+
+
+def spells_that_moved(app: str, since_ms: int, until_ms: int) -> list[dict[str, Any]]:
+    """Return the active spells of the tasks that had more than one in the window: all that ``moves`` needs, and few, as a rule."""
+    rows = Ownership.objects.filter(_overlapping(since_ms, until_ms), application_id=app, role="active")
+    several = rows.values("task").annotate(spells=Count("id")).filter(spells__gt=1).values("task")
+    return _spells(rows.filter(task__in=several))
+
+
+def _overlapping(since_ms: int, until_ms: int) -> Q:
+    return Q(since__lte=when(until_ms)) & (Q(until__isnull=True) | Q(until__gte=when(since_ms)))
+
+
+def _spells(rows: QuerySet[Ownership]) -> list[dict[str, Any]]:
+    found = rows.order_by("-since", "-id").values_list("task", "instance", "role", "since", "until", "reason")
     return [
-        {
-            "task": row.task,
-            "instance": row.instance,
-            "role": row.role,
-            "since": ms(row.since),
-            "until": ms(row.until),
-            "reason": row.reason or None,
-        }
-        for row in reversed(rows)
-    ]
+        {"task": task, "instance": instance, "role": role, "since": ms(since), "until": ms(until), "reason": reason or None}
+        for task, instance, role, since, until, reason in reversed(found[:_ROWS_MAX])
+    ]  # fmt: skip
 
 
 def moves(found: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from console import limits
 from console.lag import verdicts
+from console.observe.store_shapes import behind
 
 if TYPE_CHECKING:
     from console.observe.board import State
@@ -16,15 +17,13 @@ Problem = dict[str, Any]
 
 def of_application(state: State) -> list[Problem]:
     """Return every problem of the application. Made once for each state; callers must not change it."""
-    made: list[Problem] | None = state.made.get(("problems", ""))
-    if made is None:
-        made = state.made["problems", ""] = _of_application(state)
-    return made
+    late = state.made.of("late", (state.lag, state.tasks, state.unreachable), lambda: _lag(state))
 
+    def make() -> list[Problem]:
+        found = [*_instances(state), *late, *_topology(state), *_flapping(state)]
+        return sorted(found, key=lambda problem: -verdicts.SEVERITY[problem["status"]])
 
-def _of_application(state: State) -> list[Problem]:
-    found = [*_instances(state), *_lag(state), *_topology(state), *_flapping(state)]
-    return sorted(found, key=lambda problem: -verdicts.SEVERITY[problem["status"]])
+    return state.made.of("problems", (state.instances, state.unreachable, state.flapping, late), make)
 
 
 def verdict(state: State, problems: list[Problem], *, stale: bool) -> dict[str, str]:
@@ -33,7 +32,7 @@ def verdict(state: State, problems: list[Problem], *, stale: bool) -> dict[str, 
         return {"status": "UNKNOWN", "reason": "Not observed at the moment: what is shown is the last that was known."}
     if problems:
         return {"status": problems[0]["status"], "reason": problems[0]["words"]}
-    measuring = sum(row[0] == "UNKNOWN" for row in state.lag.values())
+    measuring = sum(row[0] == "UNKNOWN" for row in behind(state).values())
     if not state.lag or measuring:
         return {"status": "UNKNOWN", "reason": "Measuring: a verdict needs about ten seconds of samples."}
     return {"status": "OK", "reason": f"All {len(state.lag):,} partitions keep up."}
@@ -57,23 +56,33 @@ def instance_verdict(  # noqa: PLR0911 - the first cause that holds decides
     if record.pressure:
         first = record.pressure[0]
         return {"status": "WARN", "reason": f"{first.what} is at {first.used:,} of {first.limit:,}: {first.advice}"}
-    mine = set(record.tasks)
-    places = [
-        ("input", each.topic, each.partition)
-        for task in mine
-        for copy in state.tasks.get(task, [])
-        if copy.instance == record.instance and copy.role == "active"
-        for each in copy.inputs
-    ]
-    found = [
-        (row[0], f"{place[1]}/{place[2]}: {row[1]}") for place in places if (row := state.lag.get(place)) is not None
-    ]
     if record.state in {"starting", "rebalancing", "stopping"}:
         return {"status": "OK", "reason": record.reason or f"It is {record.state}."}
-    if not mine:
+    if not record.tasks:
         return {"status": "OK", "reason": "It has no tasks: the others have them all."}
-    worst = verdicts.worst(found)
+    found = _of_instances(state).get(record.instance)
+    worst = verdicts.worst([found] if found else [])
     return worst if worst["status"] != "OK" else {"status": "OK", "reason": "Its tasks keep up."}
+
+
+def _of_instances(state: State) -> dict[str, tuple[str, str]]:
+    """Return the worst finding of each instance on what its active tasks read."""
+
+    def make() -> dict[str, tuple[str, str]]:
+        lag, severity = state.lag, verdicts.SEVERITY
+        found: dict[str, tuple[str, str]] = {}
+        for copies in state.tasks.values():
+            for copy in copies:
+                if copy.role != "active":
+                    continue
+                for each in copy.inputs:
+                    row = lag.get(("input", each.topic, each.partition))
+                    known = found.get(copy.instance)
+                    if row is not None and (known is None or severity[row[0]] > severity[known[0]]):
+                        found[copy.instance] = (row[0], f"{each.topic}/{each.partition}: {row[1]}")
+        return found
+
+    return state.made.of("findings of instances", (state.tasks, state.lag), make)
 
 
 def _instances(state: State) -> list[Problem]:
@@ -110,7 +119,7 @@ def _instances(state: State) -> list[Problem]:
 def _lag(state: State) -> list[Problem]:
     """Return one problem for each topic or store, not one for each of its partitions."""
     places: dict[tuple[str, str], list[tuple[int, tuple[Any, ...]]]] = {}
-    for (kind, name, partition), row in state.lag.items():
+    for (kind, name, partition), row in behind(state).items():
         if row[0] in {"WARN", "STALL", "STOP"}:
             places.setdefault((kind, name), []).append((partition, row))
     found = []
@@ -135,7 +144,7 @@ def _falling(state: State, topic: str) -> str:
         for each in copy.inputs
         if each.topic == topic
     )
-    rate = sum(row[2] or 0.0 for (kind, name, _), row in state.lag.items() if (kind, name) == ("input", topic))
+    rate = sum(row[2] or 0.0 for (kind, name, _), row in behind(state).items() if (kind, name) == ("input", topic))
     if rate > 0:
         return f"{lag:,} records, {rate:+,.0f}/s, never at this rate"
     return f"{lag:,} records, {rate:+,.0f}/s, but not in every partition"

@@ -217,9 +217,9 @@ def job(job_id: str) -> dict[str, Any] | None:
     return None if row is None else job_of(row)
 
 
-def count_jobs(state: str) -> int:
-    """Return how many jobs are in the state."""
-    return Job.objects.filter(state=state).count()
+def count_jobs(*in_states: str) -> int:
+    """Return how many jobs are in one of the states."""
+    return Job.objects.filter(state__in=in_states).count()
 
 
 def job_counts(app: str | None = None) -> dict[str, int]:

@@ -1,37 +1,55 @@
 """Snapshots: the dictionaries that pages, sockets and the API are made of. Their shapes are in docs/snapshots.md.
 
 Synchronous, read-only, callable from any thread; live values come from the board (Redis), history from the database.
+Whoever draws or sends them gives a ``Choice``: tables then hold the chosen rows, and strips of many cells are packed.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from console.lag import history, verdicts
 from console.models import Application
+from console.observe import choice as choices
 from console.observe import flow, problems, recorded, store_shapes, tables
-from console.observe.board import State, reader
-from console.observe.store_shapes import rows, table
+from console.observe.board import CAUGHT_UP, State, reader
+from console.observe.store_shapes import rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from console.observe.board import Board
+    from console.observe.choice import Choice
     from engine.control.status import InstanceStatus
 
 Snapshot = dict[str, Any]
-__all__ = ["application", "job", "jobs", "lag", "lag_history", "overview", "restores", "rows", "store"]
+__all__ = [
+    "application",
+    "exists",
+    "job",
+    "jobs",
+    "lag",
+    "lag_history",
+    "overview",
+    "rail",
+    "restores",
+    "rows",
+    "store",
+    "tasks",
+]
 
 # What a store's page shows of a diff; the diff has a page of its own.
 _ROWS_SHOWN = 20
 _RUNNING_JOBS = ("queued", "running", "cancelling")
 
 
-def overview() -> Snapshot:
-    """Return all applications in short."""
+def overview(*, bounded: bool = False) -> Snapshot:
+    """Return all applications in short; ``bounded``: strips of many cells are packed."""
     board = reader.read()
     stale = board.observer["stale"]
     applications = []
@@ -39,8 +57,7 @@ def overview() -> Snapshot:
     for state in board.applications.values():
         found = problems.of_application(state)
         wrong += found
-        applications.append(_card(state, problems.verdict(state, found, stale=stale), stale=stale))
-    running = recorded.count_jobs("running") + recorded.count_jobs("cancelling")
+        applications.append(_card(state, problems.verdict(state, found, stale=stale), stale=stale, bounded=bounded))
     return _snapshot(
         board,
         totals={
@@ -50,14 +67,36 @@ def overview() -> Snapshot:
             "instances": sum(each["instances"]["total"] for each in applications),
             "unreachable": sum(each["instances"]["unreachable"] for each in applications),
             "restoring": sum(store["restoring"] for each in applications for store in each["stores"]),
-            "jobs_running": running,
+            "jobs_running": recorded.count_jobs("running", "cancelling"),
         },
         problems=sorted(wrong, key=lambda problem: -verdicts.SEVERITY[problem["status"]]),
         applications=applications,
     )
 
 
-def application(app: str) -> Snapshot | None:
+def rail() -> Snapshot:
+    """Return the applications with their verdicts and no more: what every page shows."""
+    board = reader.read()
+    stale = board.observer["stale"]
+    return _snapshot(
+        board,
+        applications=[
+            {"id": state.id, "verdict": problems.verdict(state, problems.of_application(state), stale=stale)}
+            for state in board.applications.values()
+        ],
+    )
+
+
+def exists(app: str, store: str | None = None) -> bool:
+    """Say whether there is such an application, or store, to make a snapshot of."""
+    board = reader.read()
+    if store is None:
+        return _state(board, app) is not None
+    state = board.applications.get(app)
+    return state is not None and store in store_shapes.store_names(state)
+
+
+def application(app: str, choice: Choice | None = None) -> Snapshot | None:
     """Return one application: instances, tasks, stores, topology and what happened."""
     board = reader.read()
     state = _state(board, app)
@@ -66,6 +105,9 @@ def application(app: str) -> Snapshot | None:
     stale = board.observer["stale"]
     found = problems.of_application(state)
     seen = Application.objects.filter(id=app).first()
+    items = tables.task_items(state)
+    chosen = choices.pick(items, choice)
+    names = None if choice is None else [items[place].name for place in chosen.places]
     return _snapshot(
         board,
         id=app,
@@ -75,16 +117,11 @@ def application(app: str) -> Snapshot | None:
         lag=_lag_total(state),
         rates=_rates(state),
         instances=[_instance(state, record, stale=stale) for _, record in sorted(state.instances.items())],
-        tasks=tables.tasks(state),
-        matrix=table(
-            ["task", "instance", "role", "state"],
-            (
-                [copy.task, copy.instance, copy.role, "moving" if copy.instance in state.unreachable else copy.state]
-                for _, copies in sorted(state.tasks.items(), key=lambda each: tables.task_order(each[0]))
-                for copy in sorted(copies, key=lambda copy: copy.instance)
-            ),
-        ),
-        stores=[store_shapes.summary(state, store) for store in store_shapes.store_names(state)],
+        tasks=tables.tasks(state, names),
+        task_states=state.made.of("task states", (items,), lambda: _counts(each.state for each in items)),
+        matrix=tables.matrix(state, names),
+        chosen=chosen.as_facts(),
+        stores=_stores(state, bounded=choice is not None),
         topology={"hash": state.topology.hash, "description": state.topology.description} if state.topology else None,
         flow=flow.of(state),
         topology_hashes=sorted({record.topology_hash for record in state.instances.values()}),
@@ -94,42 +131,79 @@ def application(app: str) -> Snapshot | None:
     )
 
 
-def store(app: str, store: str) -> Snapshot | None:
-    """Return one store with each copy of each of its partitions."""
+def tasks(app: str, choice: Choice, first: Collection[str] = ()) -> Snapshot | None:
+    """Return the chosen tasks and no more, those of ``first`` before the others."""
+    board = reader.read()
+    state = _state(board, app)
+    if state is None:
+        return None
+    items = tables.task_items(state)
+    if first:
+        items = sorted(items, key=lambda each: each.name not in first)
+    chosen = choices.pick(items, choice)
+    return _snapshot(
+        board,
+        id=app,
+        instances=list(store_shapes.instance_names(state)),
+        tasks=tables.tasks(state, [items[place].name for place in chosen.places]),
+        chosen=chosen.as_facts(),
+    )
+
+
+def store(app: str, store: str, choice: Choice | None = None) -> Snapshot | None:
+    """Return one store with each copy of each of its partitions, or of those chosen."""
     board = reader.read()
     state = board.applications.get(app)
     if state is None or store not in store_shapes.store_names(state):
         return None
     described = store_shapes.description(state, store) or {}
-    short = store_shapes.summary(state, store)
-    findings = [
-        (row[0], f"{partition}: {row[1]}")
-        for (kind, name, partition), row in state.lag.items()
-        if (kind, name) == ("store", store)
-    ]
-    if any(cell[3] == "moving" for cell in short["strip"]["cells"]):
-        findings.append(("WARN", "Some partitions are moving to another instance."))
-    verdict = verdicts.worst(findings)
-    if board.observer["stale"]:
-        verdict = {
-            "status": "UNKNOWN",
-            "reason": "Not observed at the moment: what is shown is the last that was known.",
-        }
-    elif verdict["status"] == "OK":
-        verdict["reason"] = "All partitions keep up."
+    short = store_shapes.summary(state, store) if choice is None else store_shapes.bounded(state, store)
+    items = store_shapes.items(state, store)
+    chosen = choices.pick(items, choice)
+    numbers = None if choice is None else [items[place].number for place in chosen.places]
     return _snapshot(
         board,
         **short,
         application=app,
         store=store,
-        verdict=verdict,
+        verdict=_store_verdict(state, short, stale=board.observer["stale"]),
         **{
             key: described.get(key)
             for key in ("key_serde", "value_serde", "changelog", "caching", "window_ms", "retention_ms", "sub_topology")
         },
-        positions=tables.positions(state, store),
+        positions=tables.positions(state, store, numbers),
+        holders=_holders(state, store),
+        chosen=chosen.as_facts(),
         jobs=recorded.jobs(app, store=store, in_states=_RUNNING_JOBS),
         restores=recorded.restores(app, store=store, limit=20),
+    )
+
+
+def _store_verdict(state: State, short: dict[str, Any], *, stale: bool) -> dict[str, str]:
+    if stale:
+        return {"status": "UNKNOWN", "reason": "Not observed at the moment: what is shown is the last that was known."}
+    name = short["name"]
+    findings = [
+        (row[0], f"{partition}: {row[1]}")
+        for (kind, store, partition), row in store_shapes.behind(state).items()
+        if (kind, store) == ("store", name)
+    ]
+    if store_shapes.judged(state).get(("store", name), 0) > len(findings):
+        findings.append(("OK", ""))
+    if "moving" in short["states"]:
+        findings.append(("WARN", "Some partitions are moving to another instance."))
+    verdict = verdicts.worst(findings)
+    return {"status": "OK", "reason": "All partitions keep up."} if verdict["status"] == "OK" else verdict
+
+
+def _holders(state: State, store: str) -> list[str]:
+    """Return the instances that have a copy of the store, by name."""
+    partitions = store_shapes.all_partitions(state, store)
+    return state.made.of(
+        "holders",
+        (partitions,),
+        lambda: sorted({copy.instance for copies in partitions.values() for copy in copies}),
+        about=store,
     )
 
 
@@ -154,24 +228,65 @@ def restores(app: str | None = None) -> Snapshot:
     )
 
 
-def lag(app: str) -> Snapshot | None:
-    """Return the lag of each input and store partition."""
+def lag(app: str, choice: Choice | None = None, pages: Mapping[str, int] | None = None) -> Snapshot | None:
+    """Return the lag of each input and store partition, or of those chosen, the worst first.
+
+    There are three tables to choose from, ``inputs``, ``changelogs`` and ``standbys``; ``pages`` says which page of each.
+    """
     board = reader.read()
     state = _state(board, app)
     if state is None:
         return None
     found = problems.of_application(state)
-    inputs, stores = tables.input_lag(state), tables.store_lag(state)
+    inputs, stores = tables.input_lags(state), tables.store_lags(state)
+    chosen = {
+        name: _worst(state, name, choice and replace(choice, page=(pages or {}).get(name, 0)))
+        for name in ("inputs", "changelogs", "standbys")
+    }
+    in_stores = chosen["changelogs"].places + chosen["standbys"].places
     return _snapshot(
         board,
         id=app,
         verdict=problems.verdict(state, found, stale=board.observer["stale"]),
         problems=found,
         lag=_lag_total(state),
-        inputs=inputs,
-        stores=stores,
-        skew=tables.skew("input", inputs) + tables.skew("store", stores),
+        inputs=tables.input_lag(state, chosen["inputs"].places if choice else None),
+        stores=tables.store_lag(state, in_stores if choice else None),
+        chosen={name: each.as_facts() for name, each in chosen.items()},
+        skew=state.made.of("skew", (inputs, stores), lambda: _skew(state)),
+        furthest=state.made.of(
+            "furthest",
+            (inputs, stores),
+            lambda: tables.furthest("input", inputs.items()) + tables.furthest("store", stores.items()),
+        ),
     )
+
+
+def _skew(state: State) -> list[dict[str, Any]]:
+    stores = tables.store_lags(state, with_global=True)
+    return tables.skew("input", tables.input_lags(state).items()) + tables.skew("store", stores.items())
+
+
+_ROLES = {"changelogs": {"active", "global"}, "standbys": {"standby"}}
+
+
+def _worst(state: State, what: str, choice: Choice | None) -> choices.Chosen:
+    """Choose among the partitions of one of the lag's tables, the worst first."""
+    if what == "inputs":
+        items = tables.input_items(state)
+        places = state.made.of("worst", (items,), lambda: tables.worst_first(items, range(len(items))), about=what)
+    else:
+        items, copies = tables.store_items(state), tables.store_places(state)
+
+        def make() -> list[int]:
+            return tables.worst_first(
+                items, [place for place, each in enumerate(copies) if each.copy.role in _ROLES[what]]
+            )
+
+        places = state.made.of("worst", (items, copies), make, about=what)
+    ordered = state.made.of("worst items", (places,), lambda: [items[place] for place in places], about=what)
+    chosen = choices.pick(ordered, choice)
+    return replace(chosen, places=[places[place] for place in chosen.places])
 
 
 def lag_history(
@@ -218,8 +333,18 @@ def _state(board: Board, app: str) -> State | None:
     return State(app) if Application.objects.filter(id=app).exists() else None
 
 
-def _card(state: State, verdict: dict[str, str], *, stale: bool) -> dict[str, Any]:
-    stores = [store_shapes.summary(state, store) for store in store_shapes.store_names(state)]
+def _stores(state: State, *, bounded: bool) -> list[dict[str, Any]]:
+    short = store_shapes.bounded if bounded else store_shapes.summary
+    return [short(state, store) for store in store_shapes.store_names(state)]
+
+
+def _counts(states: Iterable[str]) -> dict[str, int]:
+    """Return how many are in each state, most first."""
+    return dict(Counter(states).most_common())
+
+
+def _card(state: State, verdict: dict[str, str], *, stale: bool, bounded: bool) -> dict[str, Any]:
+    stores = _stores(state, bounded=bounded)
     running = [record for name, record in state.instances.items() if name not in state.unreachable]
     return {
         "id": state.id,
@@ -258,25 +383,28 @@ def _rates(state: State) -> dict[str, Any]:
 
 def _lag_total(state: State) -> dict[str, Any]:
     """Return the application's input lag: the sum, how fast it changes, and when the slowest partition is done."""
-    made: dict[str, Any] | None = state.made.get(("lag", ""))
-    if made is not None:
-        return made
+    return state.made.of("lag total", (state.tasks, state.lag), lambda: _make_lag_total(state))
+
+
+def _make_lag_total(state: State) -> dict[str, Any]:
     inputs = [
-        each for copies in state.tasks.values() for copy in copies if copy.role == "active" for each in copy.inputs
+        each.lag for copies in state.tasks.values() for copy in copies if copy.role == "active" for each in copy.inputs
     ]
-    findings = [row for (kind, _, _), row in state.lag.items() if kind == "input"]
+    late = [row for (kind, _, _), row in store_shapes.behind(state).items() if kind == "input"]
+    # What is caught up neither changes nor waits; so many rows alike count as one.
+    judged = sum(count for (kind, _), count in store_shapes.judged(state).items() if kind == "input")
+    findings = [*late, CAUGHT_UP] if judged > len(late) else late
     known_rates = [row[2] for row in findings if row[2] is not None]
     times = [(row[4], row[5]) for row in findings if row[4] is not None]
     longest = max(times, default=(None, None))
-    made = state.made["lag", ""] = {
-        "total": store_shapes.total(each.lag for each in inputs),
+    return {
+        "total": store_shapes.total(inputs),
         "rate_per_second": round(sum(known_rates), 1) if known_rates else None,
         "eta": verdicts.slowest(row[3] for row in findings),  # type: ignore[misc]
         # One unknown part may be longer than the longest known one.
         "lag_ms": longest[0] if len(times) == len(findings) else None,
         "lag_ms_how": longest[1] if len(times) == len(findings) else None,
     }
-    return made
 
 
 def _instance(state: State, record: InstanceStatus, *, stale: bool) -> dict[str, Any]:
@@ -292,13 +420,5 @@ def _instance(state: State, record: InstanceStatus, *, stale: bool) -> dict[str,
         "unreachable_since": silent["since"] if silent else None,
         "age_ms": max(time.time_ns() // 1_000_000 - record.at, 0),
         "verdict": problems.instance_verdict(state, record, stale=stale),
-        "standby_tasks": sorted(
-            (
-                task
-                for task, copies in state.tasks.items()
-                for copy in copies
-                if copy.instance == record.instance and copy.role == "standby"
-            ),
-            key=tables.task_order,
-        ),
+        "standby_tasks": tables.standby_tasks(state).get(record.instance, []),
     }

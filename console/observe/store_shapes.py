@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from console.lag import verdicts
+from console.observe.board import CAUGHT_UP
+from console.observe.choice import Item
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Container, Iterable, Mapping
 
-    from console.observe.board import State
+    from console.observe.board import LagRow, State
     from engine.control.status import StoreStatus, TaskStatus
 
 Table = dict[str, list[Any]]
@@ -77,37 +80,33 @@ def partition_state(record: StoreStatus | None, state: State) -> str:
     if record is None or record.instance in state.unreachable:
         return "moving"
     if record.phase in _RESTORING:
-        verdict = state.lag.get(("store", record.store, record.partition))
-        return "stalled" if verdict and verdict[0] == "STALL" else "restoring"
+        return "stalled" if (record.store, record.partition) in _stalled(state) else "restoring"
     return "running" if record.phase == "done" else record.phase
 
 
-def _strip(
-    state: State, partitions: dict[int, list[StoreStatus]], serving: dict[int, StoreStatus | None]
-) -> dict[str, Any]:
-    """Return the row of cells: ``[partition, index of the owner, fill, state, standbys]``."""
-    names = sorted(state.instances)
-    index = {name: place for place, name in enumerate(names)}
-    cells = []
-    for partition, copies in sorted(partitions.items()):
-        record = serving[partition]
-        what = partition_state(record, state)
-        standbys = sum(copy.role == "standby" for copy in copies)
-        place = None if record is None or what == "moving" else index.get(record.instance)
-        cells.append([partition, place, percent(record) if record else None, what, standbys])
-    return {"instances": names, "cells": cells}
-
-
 def all_partitions(state: State, store: str) -> dict[int, list[StoreStatus]]:
-    """Return the copies of each partition, also of those that nobody has at the moment."""
-    found = dict(state.stores.get(store, {}))
-    for partition in expected_partitions(state, store):
-        found.setdefault(partition, [])
-    return found
+    """Return the copies of each partition, in order, also of those that nobody has at the moment. Not to be changed."""
+    reported = state.stores.get(store, _NONE)
+
+    def make() -> dict[int, list[StoreStatus]]:
+        numbers = sorted(expected_partitions(state, store) | reported.keys())
+        return {number: reported.get(number, []) for number in numbers}
+
+    return state.made.of("partitions", (reported, state.topology, state.owners), make, about=store)
+
+
+# What stands for a store that nobody has reported: one object, so that it is the same each time.
+_NONE: dict[int, list[StoreStatus]] = {}
 
 
 def expected_partitions(state: State, store: str) -> set[int]:
-    """Return the partitions that the topology, or what was seen before, says there are."""
+    """Return the partitions that the topology, or what was seen before, says there are. Not to be changed."""
+    return state.made.of(
+        "expected", (state.topology, state.owners), lambda: _expected_partitions(state, store), about=store
+    )
+
+
+def _expected_partitions(state: State, store: str) -> set[int]:
     described = description(state, store)
     if described is None:
         return set()
@@ -116,6 +115,43 @@ def expected_partitions(state: State, store: str) -> set[int]:
     expected = set(range(count)) if isinstance(count, int) and 0 < count <= _PARTITIONS_MAX else set()
     prefix = f"{sub}_"
     return expected | {int(task[len(prefix) :]) for task in state.owners if task.startswith(prefix)}
+
+
+def serving(state: State, store: str) -> dict[int, StoreStatus | None]:
+    """Return the copy of each partition that serves, in order. Not to be changed."""
+    partitions = all_partitions(state, store)
+    silent = state.unreachable
+
+    def make() -> dict[int, StoreStatus | None]:
+        return {partition: primary(copies, silent) for partition, copies in partitions.items()}
+
+    return state.made.of("serving", (partitions, silent), make, about=store)
+
+
+def instance_names(state: State) -> tuple[str, ...]:
+    """Return the instances by name."""
+    return state.made.of("names", (state.instances,), lambda: tuple(sorted(state.instances)), settle=True)
+
+
+def behind(state: State) -> dict[tuple[str, str, int], LagRow]:
+    """Return the judged places that are not simply caught up: few, as a rule."""
+    lag = state.lag
+    return state.made.of("behind", (lag,), lambda: {place: row for place, row in lag.items() if row is not CAUGHT_UP})
+
+
+def judged(state: State) -> Mapping[tuple[str, str], int]:
+    """Return how many partitions of each ``(kind, topic or store)`` have been judged."""
+    return state.made.of("judged", (state.lag,), lambda: Counter((kind, name) for kind, name, _ in state.lag))
+
+
+def _stalled(state: State) -> frozenset[tuple[str, int]]:
+    """Return the store partitions that stand still."""
+
+    def make() -> frozenset[tuple[str, int]]:
+        found = behind(state).items()
+        return frozenset((name, number) for (kind, name, number), row in found if kind == "store" and row[0] == "STALL")
+
+    return state.made.of("stalled", (state.lag,), make, settle=True)
 
 
 # A description is not trusted: it must not make us draw a billion cells.
@@ -148,37 +184,129 @@ def store_names(state: State) -> list[str]:
 
 
 def summary(state: State, store: str) -> dict[str, Any]:
-    """Return a store in short: what the overview shows of it. Made once for each state; callers must not change it."""
-    found: dict[str, Any] | None = state.made.get(("summary", store))
-    if found is None:
-        found = state.made["summary", store] = _summary(state, store)
-    return found
+    """Return a store in short: what the overview shows of it. Callers must not change it."""
+    copies = all_partitions(state, store)
+    chosen = serving(state, store)
+    return state.made.of(
+        "summary",
+        (copies, chosen, _stalled(state), instance_names(state)),
+        lambda: _summary(state, store, copies, chosen),
+        about=store,
+    )
 
 
-def _summary(state: State, store: str) -> dict[str, Any]:
+def _summary(
+    state: State, store: str, copies: dict[int, list[StoreStatus]], chosen: dict[int, StoreStatus | None]
+) -> dict[str, Any]:
     described = description(state, store) or {}
-    partitions = all_partitions(state, store)
-    serving = {partition: primary(copies, state.unreachable) for partition, copies in partitions.items()}
-    known = [record for record in serving.values() if record is not None]
-    restoring = [record for record in known if partition_state(record, state) in {"restoring", "queued", "stalled"}]
+    known = [record for record in chosen.values() if record is not None]
     first = known[0] if known else None
+    is_whole = bool(chosen) and len(known) == len(chosen)
+    strip = _strip(state, copies, chosen)
+    states = Counter(cell[3] for cell in strip["cells"])
+    restoring = [
+        record
+        for record, cell in zip(chosen.values(), strip["cells"], strict=True)
+        if record is not None and cell[3] in {"restoring", "queued", "stalled"}
+    ]
     slots = [found for record in restoring if (found := _slots(record)) is not None]
     whole = sum(size for _, size in slots)
     return {
         "name": store,
         "kind": first.store_kind if first else described.get("kind"),
         "backend": first.backend if first else described.get("backend"),
-        "keys_estimate": total(record.keys_estimate if record else None for record in serving.values()),
-        "bytes": total(record.bytes if record else None for record in serving.values()),
-        "lag": total(record.lag if record else None for record in serving.values()),
-        "partitions": len(partitions),
+        "keys_estimate": total(record.keys_estimate for record in known) if is_whole else None,
+        "bytes": total(record.bytes for record in known) if is_whole else None,
+        "lag": total(record.lag for record in known) if is_whole else None,
+        "partitions": len(chosen),
+        "states": dict(states.most_common()),
         "restoring": len(restoring),
         "percent": round(100 * sum(max(done, 0) for done, _ in slots) / whole, 1)
         if whole and len(slots) == len(restoring)
         else None,
         "eta": verdicts.slowest(restore_eta(record) for record in restoring) if restoring else 0.0,
-        "strip": _strip(state, partitions, serving),
+        "strip": strip,
     }
+
+
+def _strip(
+    state: State, partitions: dict[int, list[StoreStatus]], chosen: dict[int, StoreStatus | None]
+) -> dict[str, Any]:
+    """Return the row of cells: ``[partition, index of the owner, fill, state, standbys]``."""
+    names = instance_names(state)
+    index = {name: place for place, name in enumerate(names)}
+    cells = []
+    for partition, copies in partitions.items():
+        record = chosen[partition]
+        what = partition_state(record, state)
+        standbys = sum([copy.role == "standby" for copy in copies]) if len(copies) > 1 or record is None else 0
+        place = None if record is None or what == "moving" else index.get(record.instance)
+        cells.append([partition, place, percent(record) if record else None, what, standbys])
+    return {"instances": list(names), "cells": cells}
+
+
+def bounded(state: State, store: str) -> dict[str, Any]:
+    """Return ``summary`` with a strip of many cells packed. Callers must not change it."""
+    short = summary(state, store)
+    return state.made.of("bounded", (short,), lambda: short | {"strip": pack(short["strip"])}, about=store)
+
+
+# Above this a strip is a map: a row of cells would be taller than what it explains.
+CELLS_MAX = 200
+# One character a cell chooses among 64 kinds of cell; these need no escape in HTML, JSON or a URL.
+_DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+
+def pack(strip: dict[str, Any]) -> dict[str, Any]:
+    """Return a strip of many cells in short; one of few as it is.
+
+    ``{"instances", "count", "digits", "kinds": [[owner, fill, state, standbys, how many], …], "packed": text, "numbers": [partitions] | None}``:
+    ``packed`` has ``digits`` characters a cell, the index of its kind, the highest digit first; ``numbers`` is None when the
+    partitions are 0, 1, 2 … as they are unless some are not known. Fills are whole percents, rounded down: 100 is 100.
+    """
+    cells = strip["cells"]
+    if len(cells) <= CELLS_MAX:
+        return strip
+    kinds: dict[tuple[int | None, int | None, str, int], int] = {}
+    found = [
+        kinds.setdefault((owner, None if fill is None else int(fill), state, standbys), len(kinds))
+        for _, owner, fill, state, standbys in cells
+    ]
+    counts = Counter(found)
+    digits = 1 if len(kinds) <= 64 else 2 if len(kinds) <= 64**2 else 3  # noqa: PLR2004 - what so many digits can say
+    words = [
+        "".join(_DIGITS[kind >> 6 * place & 63] for place in reversed(range(digits))) for kind in range(len(kinds))
+    ]
+    numbers = [cell[0] for cell in cells]
+    return {
+        "instances": strip["instances"],
+        "count": len(cells),
+        "digits": digits,
+        "kinds": [[*kind, counts[index]] for kind, index in kinds.items()],
+        "packed": "".join([words[kind] for kind in found]),
+        "numbers": None if numbers == list(range(len(cells))) else numbers,
+    }
+
+
+def items(state: State, store: str) -> list[Item]:
+    """Return what partitions can be chosen by (``console.observe.choice``), in their order. Not to be changed."""
+    short = summary(state, store)
+    chosen = serving(state, store)
+
+    def make() -> list[Item]:
+        return [
+            Item(
+                str(number),
+                number,
+                record.instance if record else None,
+                cell[3],
+                record.lag if record else None,
+                record.bytes if record else None,
+            )
+            for (number, record), cell in zip(chosen.items(), short["strip"]["cells"], strict=True)
+        ]
+
+    return state.made.of("items", (short,), make, about=store)
 
 
 def _slots(record: StoreStatus) -> tuple[int, int] | None:

@@ -31,7 +31,7 @@ def alerts(request: HttpRequest) -> HttpResponse:
     for each in found["open"] + found["history"]:
         each["href"] = _href(each)
     context = found | {"may_manage": may_manage, "manage_role": policy.ACTIONS["manage-alerts"]}
-    return shell.page(request, "pages/alerts.html", snapshot.overview(), context, section="alerts", topic="overview")
+    return shell.page(request, "pages/alerts.html", snapshot.rail(), context, section="alerts", topic="overview")
 
 
 @requires("manage-alerts")
@@ -82,7 +82,7 @@ def _form(request: HttpRequest, rule: AlertRule | None, given: dict[str, str]) -
         else:
             messages.success(request, f"The rule {saved.name!r} is saved.")
             return redirect("alerts")
-    seen = snapshot.overview()
+    seen = snapshot.overview(bounded=True)
     names = {store["name"] for each in seen["applications"] for store in each["stores"]}
     context: dict[str, Any] = {
         "rule": rule,

@@ -6,19 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from console.access.policy import requires
 from console.observe import snapshot
-from console.pages import drawing, hues, overview, shell, verdicts
+from console.pages import chooser, drawing, hues, overview, shell, verdicts
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
-
-# Above this many tasks the matrix shows the first ones and says so: a page is for people.
-TASKS_SHOWN_MAX = 200
 
 
 @requires("read-status")
 def application(request: HttpRequest, app: str) -> HttpResponse:
     """Draw the application."""
-    seen = shell.found(snapshot.application(app), f"an application {app!r}")
+    choice = chooser.read(request.GET)
+    seen = shell.found(snapshot.application(app, choice), f"an application {app!r}")
     names = [each["name"] for each in seen["instances"]]
     palette = hues.palette(names + [name for store in seen["stores"] for name in store["strip"]["instances"]])
     topology = seen["topology"]
@@ -31,10 +29,11 @@ def application(request: HttpRequest, app: str) -> HttpResponse:
         + _pressure(seen["instances"])
         + _disagreement(seen["topology_hashes"]),
         "palette": palette,
-        "matrix": matrix(tasks[:TASKS_SHOWN_MAX], snapshot.rows(seen["matrix"]), seen["instances"], palette),
+        "matrix": matrix(tasks, snapshot.rows(seen["matrix"]), seen["instances"], palette),
         "names": names,
-        "tasks_total": len(tasks),
-        "tasks_shown_max": TASKS_SHOWN_MAX,
+        "chosen": chooser.shown(
+            request.GET, choice, seen["chosen"], noun="tasks", states=seen["task_states"], anchor="h-tasks"
+        ),
         "stores": [overview.store_row(app, store, palette) for store in seen["stores"]],
         "history": [value for _at, value in seen["rates"].get("history") or []],
         "drawing": drawing.layout(topology["description"], app, seen["flow"]) if topology else None,

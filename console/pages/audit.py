@@ -42,4 +42,4 @@ def audit(request: HttpRequest) -> HttpResponse:
         "older": f"?{urlencode(given | {'before': str(found['next_before'])})}" if found["next_before"] else "",
         "copies": copy_as.read(request, "/api/v1/audit", given),
     }
-    return shell.page(request, "pages/audit.html", snapshot.overview(), context, section="audit")
+    return shell.page(request, "pages/audit.html", snapshot.rail(), context, section="audit")

@@ -10,6 +10,7 @@ from console.access.policy import requires
 from console.browse import changelog_facts, entries, storage
 from console.jobs import schedules
 from console.observe import recorded
+from console.observe.choice import Choice
 from console.pages import columns, copy_as, jobs, levels
 from console.pages import size as sizes
 from console.pages import store as stores
@@ -35,9 +36,11 @@ SETTINGS = (
 @requires("read-status")
 def compaction(request: HttpRequest, app: str, store: str) -> HttpResponse:
     """Draw the tab: live, from figures that are some seconds old at most."""
-    seen = stores.find(app, store)
     given = request.GET.get("from", "")
     first = int(given) if given.isdecimal() and len(given) < 10 else 0  # noqa: PLR2004 - a partition's number is an int32
+    # One more than is shown says where the next page begins.
+    wanted = Choice(words=f"{first}-{10**9 - 1}", size=limits.STORAGE_PARTITIONS_SHOWN + 1)
+    seen = stores.find(app, store, wanted)
     keys = serving_copies(seen)
     following = [each for each in sorted(keys) if each >= first]
     shown = following[: limits.STORAGE_PARTITIONS_SHOWN]

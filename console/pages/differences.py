@@ -13,6 +13,7 @@ from console.access.audit import address_of
 from console.access.policy import requires
 from console.jobs import differences
 from console.observe import snapshot
+from console.observe.choice import NOTHING
 from console.pages import copy_as, shell
 from console.pages import store as stores
 
@@ -39,7 +40,7 @@ def rows(request: HttpRequest, job: UUID) -> HttpResponse:
         problem = error.words
     following = {**given, "cursor": got["cursor"] or ""}
     path = f"/api/v1/jobs/{job}/differences"
-    store = shell.found(snapshot.store(row.application, row.store), f"a store {row.store!r}")
+    store = shell.found(snapshot.store(row.application, row.store, NOTHING), f"a store {row.store!r}")
     browse = f"/applications/{row.application}/stores/{row.store}/"
     context: dict[str, Any] = {
         "job": seen,

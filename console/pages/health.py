@@ -22,4 +22,4 @@ def health(request: HttpRequest) -> HttpResponse:
         "planned": [check.name for check in self_check.CHECKS],
         "copies": copy_as.read(request, "/api/v1/self-check", {}, "self_check"),
     }
-    return shell.page(request, "pages/health.html", snapshot.overview(), context, section="health")
+    return shell.page(request, "pages/health.html", snapshot.rail(), context, section="health")

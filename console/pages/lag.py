@@ -9,9 +9,9 @@ from django.http import HttpResponseBadRequest, JsonResponse
 from django.shortcuts import redirect
 
 from console.access.policy import requires
-from console.lag.verdicts import SEVERITY
 from console.observe import snapshot
-from console.pages import hues, shell, verdicts
+from console.observe.tables import LINES
+from console.pages import chooser, hues, shell, verdicts
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 SPANS = {"15m": 15 * 60_000, "1h": 3_600_000, "24h": 86_400_000, "30d": 30 * 86_400_000}
 POINTS_MAX = 300
 UNITS = ("records", "time")
-# More lines than this can not be told apart; of a wider topic the partitions that are furthest behind are drawn.
-LINES_MAX = 12
-# Above this a table shows the partitions that are worst, and says so: a page is for people.
-ROWS_MAX = 100
+# table -> (title, what a row is of)
+TABLES = {
+    "inputs": ("Input topics", "topic"),
+    "changelogs": ("Stores, behind their changelogs", "store"),
+    "standbys": ("Standbys", "store"),
+}
 # Stores that are caught up have a chart too as long as they are few.
 STORE_CHARTS_MAX = 6
 
@@ -30,7 +32,7 @@ STORE_CHARTS_MAX = 6
 @requires("read-status")
 def lag(request: HttpRequest) -> HttpResponseBase:
     """Lead to the application that is furthest behind; with none, say what would appear here."""
-    seen = snapshot.overview()
+    seen = snapshot.overview(bounded=True)
     if seen["applications"]:
         worst = max(seen["applications"], key=lambda each: each["lag"].get("total") or 0)
         return redirect("lag-of", app=worst["id"])
@@ -40,7 +42,9 @@ def lag(request: HttpRequest) -> HttpResponseBase:
 @requires("read-status")
 def lag_of(request: HttpRequest, app: str) -> HttpResponse:
     """Draw the lag of one application: a chart a topic, then the partitions."""
-    seen = shell.found(snapshot.lag(app), f"an application {app!r}")
+    choice = chooser.read(request.GET)
+    pages = {name: chooser.read(request.GET, page=f"{name}-page").page for name in TABLES}
+    seen = shell.found(snapshot.lag(app, choice, pages), f"an application {app!r}")
     inputs, stores = snapshot.rows(seen["inputs"]), snapshot.rows(seen["stores"])
     chosen = request.GET.get("span", "1h")
     unit = request.GET.get("in", "records")
@@ -50,11 +54,26 @@ def lag_of(request: HttpRequest, app: str) -> HttpResponse:
         "level": verdicts.level(seen["verdict"]),
         "word": verdicts.application_word(seen["verdict"]),
         "tables": [
-            _table("inputs", "Input topics", "topic", inputs),
-            _table("changelogs", "Stores, behind their changelogs", "store", _role(stores, "active", "global")),
-            _table("standbys", "Standbys", "store", _role(stores, "standby", "warming")),
+            {
+                "key": name,
+                "title": title,
+                "named": named,
+                "rows": [_row(each) for each in rows],
+                "chosen": chooser.shown(
+                    request.GET,
+                    choice,
+                    seen["chosen"][name],
+                    noun="partitions",
+                    anchor=f"h-{name}",
+                    page=f"{name}-page",
+                ),
+            }
+            for (name, (title, named)), rows in zip(
+                TABLES.items(), (inputs, _role(stores, "active", "global"), _role(stores, "standby")), strict=True
+            )
         ],
-        "charts": _charts(inputs, stores),
+        "is_wide": bool(choice.words) or any(each["total"] > choice.size for each in seen["chosen"].values()),
+        "charts": _charts(seen["furthest"]),
         "spans": list(SPANS),
         "span": chosen if chosen in SPANS else "1h",
         "units": UNITS,
@@ -74,8 +93,8 @@ def lag_history(request: HttpRequest, app: str) -> HttpResponse:
     if kind not in {"input", "store"} or span not in SPANS:
         return HttpResponseBadRequest("kind is input or store; span is one of " + ", ".join(SPANS))
     given = [each for each in request.GET.get("partitions", "").split(",") if each]
-    if len(given) > LINES_MAX or not all(each.isdecimal() and len(each) < 10 for each in given):  # noqa: PLR2004 - a partition's number is an int32
-        return HttpResponseBadRequest(f"partitions are at most {LINES_MAX} numbers, with commas between")
+    if len(given) > LINES or not all(each.isdecimal() and len(each) < 10 for each in given):  # noqa: PLR2004 - a partition's number is an int32
+        return HttpResponseBadRequest(f"partitions are at most {LINES} numbers, with commas between")
     partitions = [int(each) for each in given] or None
     until = int(time.time() * 1000)
     return JsonResponse(snapshot.lag_history(app, kind, name, until - SPANS[span], until, POINTS_MAX, partitions))
@@ -85,39 +104,20 @@ def _role(rows: list[dict[str, Any]], *roles: str) -> list[dict[str, Any]]:
     return [each for each in rows if each["role"] in roles]
 
 
-def _table(key: str, title: str, named: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return one table: all rows in their order, or of very many the worst."""
-    shown = rows
-    if len(rows) > ROWS_MAX:
-        shown = sorted(rows, key=lambda each: (-SEVERITY[each["verdict"]], -(each["lag"] or 0)))[:ROWS_MAX]
-    return {"key": key, "title": title, "named": named, "rows": [_row(each) for each in shown], "total": len(rows)}
-
-
 def _row(row: dict[str, Any]) -> dict[str, Any]:
     return row | {"level": verdicts.level(row["verdict"]), "word": verdicts.words(row["verdict"])}
 
 
-def _charts(inputs: list[dict[str, Any]], stores: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _charts(furthest: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return one chart a topic and one a store; of many stores only those that are behind."""
-    active = _role(stores, "active")
-    kept = {each["store"] for each in active}
-    if len(kept) > STORE_CHARTS_MAX:
-        kept = {each["store"] for each in active if each["lag"]}
-    topics = sorted({each["topic"] for each in inputs})
-    return [_chart("input", name, name, [each for each in inputs if each["topic"] == name]) for name in topics] + [
-        _chart("store", name, f"changelog of {name}", [each for each in active if each["store"] == name])
-        for name in sorted(kept)
+    stores = [each for each in furthest if each["kind"] == "store"]
+    kept = stores if len(stores) <= STORE_CHARTS_MAX else [each for each in stores if each["is_behind"]]
+    return [
+        each
+        | {
+            "title": each["name"] if each["kind"] == "input" else f"changelog of {each['name']}",
+            "partitions": ",".join(map(str, each["partitions"])),
+            "lines": len(each["partitions"]),
+        }
+        for each in [each for each in furthest if each["kind"] == "input"] + kept
     ]
-
-
-def _chart(kind: str, name: str, title: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return one chart with the partitions that it draws."""
-    furthest = sorted(rows, key=lambda each: (-(each["lag"] or 0), each["partition"]))[:LINES_MAX]
-    return {
-        "kind": kind,
-        "name": name,
-        "title": title,
-        "partitions": ",".join(str(each) for each in sorted(each["partition"] for each in furthest)),
-        "lines": len(furthest),
-        "total": len(rows),
-    }

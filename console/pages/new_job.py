@@ -67,7 +67,7 @@ def new_job(request: HttpRequest, app: str, store: str, kind: str) -> HttpRespon
     if kind not in KINDS:
         raise Http404(f"There is no action {kind!r}.")
     policy.demand(request.user, kind, app, store)
-    seen = stores.find(app, store)
+    seen = stores.find(app, store, None)
     if request.method == "POST":
         return _apply(request, seen, kind)
     return _draw(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @requires("read-status")
 def overview(request: HttpRequest) -> HttpResponse:
     """Draw the overview."""
-    seen = snapshot.overview()
+    seen = snapshot.overview(bounded=True)
     palette = palette_of(seen["applications"])
     context = {
         "cards": [card(application, palette) for application in seen["applications"]],
@@ -30,7 +30,7 @@ def overview(request: HttpRequest) -> HttpResponse:
 @requires("read-status")
 def stores(request: HttpRequest) -> HttpResponse:
     """Draw the list of all stores, or of those whose name contains ``q``; a full name leads straight to the store."""
-    seen = snapshot.overview()
+    seen = snapshot.overview(bounded=True)
     palette = palette_of(seen["applications"])
     wanted = request.GET.get("q", "").strip()
     rows = [
@@ -97,6 +97,6 @@ def store_row(application: str, store: dict[str, Any], palette: dict[str, int]) 
     return store | {
         "application": application,
         "href": links.to("store", application, store["name"]),
-        "cells": strips.cells(store["strip"], palette, links.to("store-partitions", application, store["name"])),
+        "drawn": strips.drawn(store["strip"], palette, links.to("store-partitions", application, store["name"])),
         "note": note,
     }

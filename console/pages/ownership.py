@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from console.access.policy import requires
 from console.observe import ownership, rebalances, snapshot
-from console.pages import hues, shell
+from console.pages import chooser, hues, shell
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
 SPANS = {"1h": 3_600_000, "6h": 6 * 3_600_000, "24h": 86_400_000, "7d": 7 * 86_400_000, "30d": 30 * 86_400_000}
-# A page is for people; with more tasks than this it shows those that moved first, then the rest in order.
-TASKS_MAX = 60
+# Rows of the timeline on one page: those of tasks that moved come first, then the rest in order.
+TASKS_SHOWN = 60
 _REBALANCES_MAX = 50
 _HOUR_MS = 3_600_000
 
@@ -23,19 +23,19 @@ _HOUR_MS = 3_600_000
 @requires("read-status")
 def timeline(request: HttpRequest, app: str) -> HttpResponse:
     """Draw the timeline of an application."""
-    seen = shell.found(snapshot.application(app), f"an application {app!r}")
     span = request.GET.get("span", "1h")
     span = span if span in SPANS else "1h"
     now = int(time.time() * 1000)
     since = now - SPANS[span]
     # Ownership before the window says who had it when the window began.
-    spells = ownership.spells(app, min(since, now - _HOUR_MS), now)
-    moved = ownership.moves(spells)
+    began = min(since, now - _HOUR_MS)
+    moved = ownership.moves(ownership.spells_that_moved(app, began, now))
     inside = [move for move in moved if move["at"] >= since]
-    names = {each["name"] for each in seen["instances"]} | {each["instance"] for each in spells}
-    palette = hues.palette(names)
+    choice = chooser.read(request.GET, size=TASKS_SHOWN)
+    seen = shell.found(snapshot.tasks(app, choice, {move["task"] for move in inside}), f"an application {app!r}")
     tasks = snapshot.rows(seen["tasks"])
-    shown = _chosen(tasks, inside)
+    spells = ownership.spells(app, began, now, [task["task"] for task in tasks])
+    palette = hues.palette({*seen["instances"], *(each["instance"] for each in [*spells, *_ends(inside)])})
     flapping = ownership.flapping(moved, now)
     by_task: dict[str, list[dict[str, Any]]] = {}
     for spell in spells:
@@ -45,8 +45,8 @@ def timeline(request: HttpRequest, app: str) -> HttpResponse:
         "palette": palette,
         "span": span,
         "spans": list(SPANS),
-        "rows": [_row(task, by_task.get(task["task"], []), moved, palette, since, now) for task in shown],
-        "total": len(tasks),
+        "rows": [_row(task, by_task.get(task["task"], []), moved, palette, since, now) for task in tasks],
+        "chosen": chooser.shown(request.GET, choice, seen["chosen"], noun="tasks", anchor="h-timeline"),
         "gaps": [_stretch(first, last, since, now) for first, last in ownership.gaps(since, now)],
         "ticks": _ticks(since, now),
         "rebalances": rebalances.of_moves(app, inside)[:_REBALANCES_MAX],
@@ -60,13 +60,9 @@ def timeline(request: HttpRequest, app: str) -> HttpResponse:
     )
 
 
-def _chosen(tasks: list[dict[str, Any]], moved: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    if len(tasks) <= TASKS_MAX:
-        return tasks
-    restless = {move["task"] for move in moved}
-    first = sorted(tasks, key=lambda task: task["task"] not in restless)[:TASKS_MAX]
-    kept = {task["task"] for task in first}
-    return [task for task in tasks if task["task"] in kept]
+def _ends(moved: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Return the instances at both ends of each move."""
+    return [{"instance": move[end]} for move in moved for end in ("from", "to")]
 
 
 def _row(

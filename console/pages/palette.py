@@ -39,7 +39,7 @@ def palette(request: HttpRequest) -> HttpResponse:
         for label, name, action in _PAGES
         if policy.role_may(role, action)
     ]
-    applications = snapshot.overview()["applications"]
+    applications = snapshot.overview(bounded=True)["applications"]
     for each in applications:
         items.append({"label": each["id"], "hint": "application", "href": links.to("application", each["id"])})
         items.append({"label": f"Lag of {each['id']}", "hint": "page", "href": links.to("lag-of", each["id"])})

@@ -30,7 +30,7 @@ def restores(request: HttpRequest) -> HttpResponse:
     found = recorded.restores(words=given.get("q"), outcome=outcome, before=before, limit=_ROWS + 1)
     history = found[:_ROWS]
     more = {**given, "before": str(history[-1]["id"])} if len(found) > _ROWS else {}
-    applications = seen.get("applications") or snapshot.overview()["applications"]
+    applications = seen.get("applications") or snapshot.overview(bounded=True)["applications"]
     context = {
         "running": [row(each) for each in seen["running"]],
         "history": [row(each) for each in history],

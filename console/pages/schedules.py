@@ -49,7 +49,7 @@ def listing(request: HttpRequest) -> HttpResponse:
 @requires("schedule")
 def new(request: HttpRequest, app: str, store: str) -> HttpResponse:
     """Draw the form with its preview, or make the schedule."""
-    seen = stores.find(app, store)
+    seen = stores.find(app, store, None)
     given = request.POST if request.method == "POST" else request.GET
     kind = given.get("kind") or "compact"
     when, why = given.get("cron", ""), given.get("why", "")[:WHY_CHARACTERS_MAX]

@@ -62,7 +62,7 @@ def page(
 
 def rail(seen: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the applications for the rail and the switcher: id, level and the reason in words."""
-    known = seen if "applications" in seen else snapshot.overview()
+    known = seen if "applications" in seen else snapshot.rail()
     return [
         {
             "id": each["id"],

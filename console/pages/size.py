@@ -13,7 +13,8 @@ from console.access.policy import requires
 from console.browse import entries
 from console.browse.display import display
 from console.observe import sizes, snapshot
-from console.pages import columns, copy_as, query, shell
+from console.observe.choice import NOTHING
+from console.pages import copy_as, query, shell
 from console.pages import store as stores
 
 if TYPE_CHECKING:
@@ -97,8 +98,8 @@ def largest(app: str, store: str, seen: dict[str, Any]) -> dict[str, Any]:
 
 def budgets(app: str, seen: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the budgets of the instances that hold the store, those that need something done first."""
-    whole = snapshot.application(app)
-    holders = {instance for (instance,) in columns.of(seen["positions"], "instance")}
+    whole = snapshot.application(app, NOTHING)
+    holders = set(seen["holders"])
     lines = []
     for instance in whole["instances"] if whole else []:
         if instance["name"] not in holders:
@@ -123,8 +124,8 @@ def caches(app: str, seen: dict[str, Any]) -> list[dict[str, Any]]:
 
     Engines that do not report hits (yet) have only the lines whose figures they report.
     """
-    whole = snapshot.application(app)
-    holders = {instance for (instance,) in columns.of(seen["positions"], "instance")}
+    whole = snapshot.application(app, NOTHING)
+    holders = set(seen["holders"])
     lines: list[dict[str, Any]] = []
     for instance in whole["instances"] if whole else []:
         if instance["name"] not in holders:

@@ -8,29 +8,31 @@ from urllib.parse import urlencode
 from console.access import policy
 from console.access.policy import requires
 from console.browse import past
+from console.observe import choice as choices
 from console.observe import snapshot
-from console.pages import hues, job_arguments, links, shell, strips, verdicts
+from console.pages import chooser, hues, job_arguments, links, shell, strips, verdicts
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
-
-# Rows of copies on one page; ten thousand would be six megabytes.
-ROWS_MAX = 400
+    from console.observe.choice import Choice
 
 
 @requires("read-status")
 def partitions(request: HttpRequest, app: str, store: str) -> HttpResponse:
-    """Draw who has which partition, how far it is, and what it holds."""
-    seen = find(app, store)
-    given = request.GET.get("from", "")
-    first = int(given) if given.isdecimal() and len(given) < 10 else 0  # noqa: PLR2004 - a partition's number is an int32
-    found = [each for each in snapshot.rows(seen["positions"]) if each["partition"] >= first]
+    """Draw who has which partition, how far it is, and what it holds: all of few, a page of many."""
+    choice = chooser.read(request.GET)
+    seen = find(app, store, choice)
     rows = [
-        each | {"level": verdicts.level(each["verdict"]), "word": verdicts.copy_word(each)} for each in found[:ROWS_MAX]
+        each | {"level": verdicts.level(each["verdict"]), "word": verdicts.copy_word(each)}
+        for each in snapshot.rows(seen["positions"])
     ]
-    following = found[ROWS_MAX]["partition"] if len(found) > ROWS_MAX else None
-    context = {"rows": rows, "first": first, "following": following, "jobs": seen["jobs"], "restores": seen["restores"]}
+    context = {
+        "rows": rows,
+        "chosen": chooser.shown(request.GET, choice, seen["chosen"], noun="partitions", states=seen["states"]),
+        "jobs": seen["jobs"],
+        "restores": seen["restores"],
+    }
     return page(request, "pages/store_partitions.html", seen, context, tab="partitions")
 
 
@@ -74,9 +76,9 @@ def difference(found: dict[str, Any], browse: str) -> dict[str, Any]:
     return found | {"href": f"{browse}?{urlencode(asked)}" if can_ask else ""}
 
 
-def find(app: str, store: str) -> dict[str, Any]:
-    """Return the store's snapshot, or raise 404."""
-    return shell.found(snapshot.store(app, store), f"a store {store!r} of {app!r}")
+def find(app: str, store: str, choice: Choice | None = choices.NOTHING) -> dict[str, Any]:
+    """Return the store's snapshot with the chosen partitions (by default none, with ``None`` all), or raise 404."""
+    return shell.found(snapshot.store(app, store, choice), f"a store {store!r} of {app!r}")
 
 
 def page(
@@ -84,12 +86,7 @@ def page(
 ) -> HttpResponse:
     """Draw one tab of a store."""
     app, name = seen["application"], seen["store"]
-    owners = [
-        each
-        for each in [*seen["strip"]["instances"], *(row["instance"] for row in snapshot.rows(seen["positions"]))]
-        if each
-    ]
-    palette = hues.palette(owners)
+    palette = hues.palette([*seen["strip"]["instances"], *seen["holders"]])
     shared = {
         "it": seen,
         "store": name,
@@ -97,11 +94,7 @@ def page(
         "palette": palette,
         "level": verdicts.level(seen["verdict"]),
         "verdicts": verdicts.own(seen["verdict"]),
-        "cells": strips.cells(
-            seen["strip"],
-            palette,
-            "" if tab == "partitions" else f"{request.path.split(f'/stores/{name}/')[0]}/stores/{name}/partitions/",
-        ),
+        "drawn": strips.drawn(seen["strip"], palette, links.to("store-partitions", app, name)),
         "may_schedule": policy.allowed(request.user, "schedule", app, name),
         "actions": [
             {"kind": kind, "allowed": policy.allowed(request.user, kind, app, name), "role": policy.ACTIONS[kind]}

@@ -191,18 +191,19 @@ def ago(at_ms: float, now_ms: float | None = None) -> str:
 
 
 @register.inclusion_tag("parts/strip.html")
-def strip(cells: list[dict[str, Any]], label: str = "partitions") -> dict[str, Any]:
-    """Draw the partition strip (see ``console.pages.strips`` for the cells)."""
+def strip(drawn: dict[str, Any], label: str = "partitions") -> dict[str, Any]:
+    """Draw the partition strip (see ``console.pages.strips.drawn``)."""
     from console.pages import strips  # noqa: PLC0415 - strips needs the URLs, which need the views
 
+    cells = drawn["cells"]
+    dense = len(cells) > strips.TARGETS_MAX
     return {
         "cells": cells,
         "label": label,
-        "summary": strips.summary(cells),
-        "map": len(cells) > strips.CELLS_MAX,
-        "dense": len(cells) > strips.TARGETS_MAX,
-        "packed": strips.packed(cells),
-        "map_href": cells[0]["href"].partition("#")[0] if cells else "",
+        "map": drawn["map"],
+        "dense": dense,
+        "summary": strips.summary(cells) if dense else "",
+        "href": drawn.get("href", ""),
     }
 
 

@@ -23,6 +23,8 @@ let ended;
 let attempts = 0;
 let refreshedAt = performance.now();
 let refreshing = false;
+/** Whether something changed while a refresh was under way. */
+let isBehind = false;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let planned;
 /** @type {number | null} */
@@ -71,6 +73,7 @@ function receive(message) {
 }
 
 function planRefresh() {
+  isBehind = refreshing;
   if (planned || refreshing || document.hidden) return;
   const wait = Math.max(0, REFRESH_EVERY_MS - (performance.now() - refreshedAt));
   planned = setTimeout(refresh, wait);
@@ -79,6 +82,8 @@ function planRefresh() {
 async function refresh() {
   planned = undefined;
   refreshing = true;
+  // From its beginning on: however long a refresh takes, two of them are half a second apart.
+  refreshedAt = performance.now();
   try {
     await refreshRegions();
   } catch (error) {
@@ -86,7 +91,7 @@ async function refresh() {
     console.debug("statehouse: refresh failed", error);
   } finally {
     refreshing = false;
-    refreshedAt = performance.now();
+    if (isBehind) planRefresh();
   }
 }
 

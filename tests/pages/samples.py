@@ -9,6 +9,7 @@ import math
 import sys
 import time
 import types
+from collections import Counter
 from typing import Any
 
 from console.lag import verdicts
@@ -143,6 +144,7 @@ def store(
     return {
         "name": name, "kind": kind, "backend": "rocksdb", "keys_estimate": keys, "bytes": size, "lag": 0, "partitions": len(cells), "restoring": len(restoring),
         "percent": min((cell[2] for cell in restoring), default=None), "eta": 18.0 if restoring else None, "strip": {"instances": ENGINES, "cells": cells},
+        "states": dict(Counter(cell[3] for cell in cells).most_common()),
     } | more  # fmt: skip
 
 
@@ -183,7 +185,33 @@ CALM = {"total": 0, "rate_per_second": 0.0, "eta": 0.0, "lag_ms": 0, "lag_ms_how
 BEHIND = {"total": 41_200, "rate_per_second": 380.0, "eta": "never", "lag_ms": 311_000, "lag_ms_how": "at-least"}
 
 
-def overview() -> dict[str, Any]:
+def chosen(choice: Any, items: list[Any], rows: list[Any]) -> tuple[list[Any], dict[str, int]]:
+    """The chosen rows, by the console's own rules."""
+    from console.observe.choice import pick
+
+    found = pick(items, choice)
+    return [rows[place] for place in found.places], found.as_facts()
+
+
+def packed(stores: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    from console.observe.store_shapes import pack
+
+    return [each | {"strip": pack(each["strip"])} for each in stores]
+
+
+def rail() -> dict[str, Any]:
+    return framed(applications=[{"id": each["id"], "verdict": each["verdict"]} for each in overview()["applications"]])
+
+
+def exists(app: str, store: str | None = None) -> bool:
+    card = next((each for each in overview()["applications"] if each["id"] == app), None)
+    return card is not None and (store is None or any(each["name"] == store for each in card["stores"]))
+
+
+def overview(*, bounded: bool = False) -> dict[str, Any]:
+    if bounded:
+        whole = overview()
+        return whole | {"applications": [each | {"stores": packed(each["stores"])} for each in whole["applications"]]}
     if scene.get("name") == "empty":
         return framed(
             totals=dict.fromkeys(
@@ -256,8 +284,16 @@ def instance(name: str, **more: Any) -> dict[str, Any]:
     } | more  # fmt: skip
 
 
-def application(app: str) -> dict[str, Any] | None:
-    card = next((each for each in overview()["applications"] if each["id"] == app), None)
+def tasks(app: str, choice: Any, first: Any = ()) -> dict[str, Any] | None:
+    del first
+    found = application(app, choice)
+    return found and found | {"instances": [each["name"] for each in found["instances"]]}
+
+
+def application(app: str, choice: Any = None) -> dict[str, Any] | None:
+    from console.observe.choice import Item
+
+    card = next((each for each in overview(bounded=choice is not None)["applications"] if each["id"] == app), None)
     if card is None:
         return None
     names = ENGINES if app == "flights" else ["slow-1"]
@@ -287,6 +323,7 @@ def application(app: str) -> dict[str, Any] | None:
             "at": now() - 600_000,
             "message": "_TRANSPORT: 127.0.0.1:9092: disconnected; retried",
         }
+    rows, facts = chosen(choice, [Item(each[0], each[2], each[3], each[4]) for each in tasks], tasks)
     events = [
         {"at": now() - back * 1000, "event": name, "instance": names[-1], "incarnation": 1, "sequence": number, "task": task, "store": kept, "message": words, "data": {}}
         for number, (back, name, task, kept, words) in enumerate(
@@ -296,20 +333,30 @@ def application(app: str) -> dict[str, Any] | None:
     ]  # fmt: skip
     return framed(
         id=app, first_seen=now() - 90_000_000, verdict=card["verdict"], lag=card["lag"], rates=card["rates"], instances=instances,
-        tasks={"columns": TASK_COLUMNS, "rows": tasks}, matrix={"columns": ["task", "instance", "role", "state"], "rows": matrix}, stores=card["stores"],
+        tasks={"columns": TASK_COLUMNS, "rows": rows}, chosen=facts, task_states=dict(Counter(each[4] for each in tasks)), matrix={"columns": ["task", "instance", "role", "state"], "rows": matrix}, stores=card["stores"],
         topology={"hash": TOPOLOGY["hash"], "description": TOPOLOGY}, flow=FLOW, topology_hashes=[TOPOLOGY["hash"]], problems=[each for each in overview()["problems"] if each["application"] == app], rebalances=[events[2]], events=events,
         ownership=[{"task": "1_3", "instance": names[-1], "role": "active", "since": now() - 14_000, "until": None, "reason": "assigned"}],
     )  # fmt: skip
 
 
-def snapshot_store(app: str, name: str) -> dict[str, Any] | None:
+def snapshot_store(app: str, name: str, choice: Any = None) -> dict[str, Any] | None:
+    from console.observe.choice import Item
+
     found = application(app)
     kept = next((each for each in found["stores"] if each["name"] == name), None) if found else None
     if kept is None:
         return None
+    names = kept["strip"]["instances"]
+    cells = kept["strip"]["cells"]
+    items = [
+        Item(str(each[0]), each[0], None if each[1] is None else names[each[1]], each[3], each[0] % 7, each[0])
+        for each in cells
+    ]
+    cells, facts = chosen(choice, items, cells)
+    if choice is not None:
+        kept = packed([kept])[0]
     rows = []
-    for number, owner, fill, state, standbys in kept["strip"]["cells"]:
-        names = kept["strip"]["instances"]
+    for number, owner, fill, state, standbys in cells:
         restoring = state == "restoring"
         base = [number, f"1_{number}", names[owner] if owner is not None else None, "active" if owner is not None else None, state, "applying" if restoring else "done" if owner is not None else None,
                 fill, 0, 5_765_202, 8_122_314 if restoring else 5_765_202, 8_120_004, 2_357_112 if restoring else 0 if owner is not None else None, 412_300.0 if restoring else 310.0,
@@ -337,7 +384,7 @@ def snapshot_store(app: str, name: str) -> dict[str, Any] | None:
     return framed(
         application=app, **kept, store=name, verdict=verdict("OK", ""), key_serde="string", value_serde="json" if kept["kind"] == "window" else "int64", changelog=f"{app}-{name}-changelog", caching=True,
         window_ms=3_600_000 if kept["kind"] == "window" else None, retention_ms=86_400_000 if kept["kind"] == "window" else None, sub_topology=1,
-        positions={"columns": POSITION_COLUMNS, "rows": rows}, jobs=[], restores=sample_jobs.restores(now())[1:],
+        positions={"columns": POSITION_COLUMNS, "rows": rows}, chosen=facts, holders=names, jobs=[], restores=sample_jobs.restores(now())[1:],
     )  # fmt: skip
 
 
@@ -350,7 +397,8 @@ def stuck() -> list[verdicts.Finding]:
     ]
 
 
-def lag(app: str) -> dict[str, Any] | None:
+def lag(app: str, choice: Any = None, pages: Any = None) -> dict[str, Any] | None:
+    del choice, pages
     if app not in {"flights", "slow-lane"}:
         return None
     behind = app == "slow-lane"
@@ -407,6 +455,8 @@ def lag(app: str) -> dict[str, Any] | None:
         inputs={"columns": INPUT_COLUMNS, "rows": inputs}, stores={"columns": STORE_LAG_COLUMNS, "rows": kept},
         problems=[each for each in overview()["problems"] if each["application"] == app],
         skew=[{"kind": "input", "name": "flights", "slowest": 3, "lag": 13_000, "median_lag": 11_000}] if behind else [],
+        chosen={name: {"total": 4, "matching": 4, "page": 0, "pages": 1} for name in ("inputs", "changelogs", "standbys")},
+        furthest=[{"kind": kind, "name": name, "partitions": [0, 1, 2, 3], "total": 4, "is_behind": behind} for kind, name in (("input", "flights"), ("store", kept[0][0]))],
     )  # fmt: skip
 
 
@@ -471,6 +521,9 @@ def install(shared: dict[str, Any]) -> None:
         "console.observe",
         "snapshot",
         overview=overview,
+        rail=rail,
+        exists=exists,
+        tasks=tasks,
         application=application,
         store=snapshot_store,
         lag=lag,

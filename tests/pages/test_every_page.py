@@ -119,11 +119,3 @@ def test_the_keyboard_reaches_content_search_and_menus(signed_in: Any) -> None:
     signed_in.keyboard.press("Enter")
     signed_in.wait_for_url("**/stores/?q=delay")
     assert signed_in.locator("tbody tr").count() == 1
-
-
-def test_more_than_200_partitions_become_a_map_with_the_same_words(signed_in: Any, site: Site) -> None:
-    site.steer("scene?name=wide")
-    signed_in.goto(f"{site.url}/stores/?q=wide")
-    canvas = signed_in.locator("canvas.strip-map")
-    assert canvas.get_attribute("aria-label").startswith("10,000 partitions: ")
-    assert canvas.evaluate("each => each.height") > 100

@@ -4,7 +4,7 @@ import { keepTimesMoving } from "./times.js";
 import "./copy.js";
 import "./dialog.js";
 import "./keyboard.js";
-import { drawFirstMaps, drawMaps } from "./strip-map.js";
+import { drawMaps } from "./strip-map.js";
 import { chooseZone, isLocal } from "./zone.js";
 
 /** @param {"light" | "dark" | ""} choice empty = as the system */
@@ -52,7 +52,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 keepTimesMoving();
-drawFirstMaps();
+drawMaps();
 markScrollables();
 document.addEventListener("statehouse:updated", () => {
   drawMaps();

@@ -3,8 +3,9 @@
 // 10 kB in one attribute, and what a cell says here is what it would say as an element of its own.
 
 const DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-const SIZES = [10, 8, 6, 4, 3, 2];
-// From this size on a cell has room for an outline; below, trouble fills the whole cell, or nobody would see it.
+// Sizes of a cell and from one to the next: the smallest ones have no room for a gap.
+const SIZES = [[10, 11], [8, 9], [6, 7], [5, 6], [4, 5], [4, 4], [3, 3], [2, 2]];
+// From this size on a cell has room for an outline; below, trouble fills the whole cell and a little more.
 const OUTLINED = 6;
 const HEIGHT_USUAL = 240;
 
@@ -23,12 +24,6 @@ export function drawMaps(again = false) {
   for (const element of document.querySelectorAll(".strip-map")) {
     if (element instanceof HTMLElement) show(element, again);
   }
-}
-
-/** Draws the page's maps for the first time: they take their height, so what the URL points at is brought into sight again. */
-export function drawFirstMaps() {
-  drawMaps();
-  if (document.querySelector(".strip-map")) document.querySelector(":target")?.scrollIntoView({ block: "center" });
 }
 
 /**
@@ -82,8 +77,7 @@ function unpack(text, digits) {
  */
 function gridOf(count, width, tallest) {
   let best = { size: 2, step: 2, columns: 1, height: 0 };
-  for (const size of SIZES) {
-    const step = size > 3 ? size + 1 : size;
+  for (const [size, step] of SIZES) {
     const columns = Math.max(1, Math.floor(width / step));
     best = { size, step, columns, height: Math.ceil(count / columns) * step };
     if (best.height <= tallest) break;
@@ -121,11 +115,19 @@ function draw(map) {
     }
     context.fill();
   };
-  kinds.forEach((kind, number) => {
+  // Trouble comes last and, in small cells, with room around it: it must be seen among ten thousand.
+  const order = kinds.map((_, number) => number).sort((a, b) => Number(isTrouble(kinds[a])) - Number(isTrouble(kinds[b])));
+  for (const number of order) {
+    const kind = kinds[number];
     const hue = kind.hue < 0 ? colour("--ink-3") : colour(`--hue-${kind.hue}`);
     paint(context, kind, size, hue, colour, (inset, tall) => fillAt(places[number], inset, tall));
-  });
+  }
   if (map.isFocused) drawCursor(context, map, colour("--ink"), colour("--surface"));
+}
+
+/** @param {Kind} kind */
+function isTrouble(kind) {
+  return kind.look === "x" || kind.look === "r";
 }
 
 /**
@@ -152,8 +154,10 @@ function paint(context, kind, size, hue, colour, fill) {
   if (kind.look === "x" || kind.look === "r") {
     context.fillStyle = bad;
     if (size < OUTLINED) {
+      context.fillStyle = colour("--page");
+      fill(-2, size + 4);
       context.fillStyle = kind.look === "r" ? hatch(context, bad) : bad;
-      fill(0, size);
+      fill(-1, size + 2);
       return;
     }
     fill(0, size);

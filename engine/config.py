@@ -28,6 +28,8 @@ POLICIES = ("fail", "skip", "dead-letter")
 COMMIT_INTERVAL_MS = {EXACTLY_ONCE: 100, AT_LEAST_ONCE: 30_000}
 # By default no more than so many restore at once: from there on the brokers and the disk decide.
 RESTORE_PROCESSES_MAX = 4
+# With fewer cores they take from a busy loop what they need (docs/decisions/0012).
+RESTORE_PROCESSES_CORES_MIN = 4
 ENVIRONMENT_PREFIX = "ENGINE_"
 LOOPBACK_ANY_PORT = "127.0.0.1:0"
 
@@ -43,8 +45,8 @@ class EngineConfig:
     `num_standby_replicas`: copies of each task's stores on other instances, kept up to date. `acceptable_recovery_lag`:
     how many records such a copy may be behind to count as caught up. `warmup_timeout_ms`: how long a starting instance
     waits for its copies to catch up before it joins the others.
-    `restore_processes`: how many processes restore large stores beside this one; None is one for each core, 4 at most
-    and none with a single core; 0 restores all in a thread.
+    `restore_processes`: how many processes restore large stores beside this one; None is one for every second core, 4 at
+    most, and none below four cores; 0 restores all in a thread.
     `disk_free_bytes_min`: with less space left for the state directory the engine stops, while it still can cleanly; 0
     turns this off. `listen`: where the query service listens, `host:port`; port 0 takes a free one; None runs none.
     `stop_when_caught_up`: end once this instance has all tasks and has processed and committed all of their inputs.
@@ -177,7 +179,7 @@ class EngineConfig:
         if self.restore_processes is not None:
             return self.restore_processes
         cores = os.cpu_count() or 1
-        return 0 if cores == 1 else min(cores, RESTORE_PROCESSES_MAX)
+        return 0 if cores < RESTORE_PROCESSES_CORES_MIN else min(cores // 2, RESTORE_PROCESSES_MAX)
 
     def listen_address(self) -> tuple[str, int]:
         """Host and port of `listen`; raises ConfigError when it is neither."""

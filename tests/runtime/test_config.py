@@ -89,8 +89,11 @@ def test_no_secret_is_shown():
 
 
 @pytest.mark.parametrize(
-    ("cores", "given", "processes"), [(1, None, 0), (2, None, 2), (32, None, 4), (32, 0, 0), (1, 3, 3), (None, None, 0)]
+    ("cores", "given", "processes"),
+    [(1, None, 0), (2, None, 0), (4, None, 2), (32, None, 4), (32, 0, 0), (2, 3, 3), (None, None, 0)],
 )
-def test_large_restores_have_a_process_for_each_core_unless_said_otherwise(monkeypatch, cores, given, processes):
+def test_large_restores_have_processes_where_there_are_cores_unless_said_otherwise(
+    monkeypatch, cores, given, processes
+):
     monkeypatch.setattr("os.cpu_count", lambda: cores)
     assert EngineConfig("shop", restore_processes=given).restore_process_count == processes

@@ -12,6 +12,7 @@ from tests.faults.lengths import lengths
 from tests.faults.proxy import Proxy
 from tests.runtime import programs
 from tests.runtime.harness import (
+    PATIENCE_SECONDS,
     committed_offsets,
     config,
     counted,
@@ -31,8 +32,7 @@ ROUND = 5_000
 KEYS = 50
 # From the broker's return. Most of it is the session: the broker waits for the member that its log still names.
 LAG_SECONDS = 30
-# Longer than a busy machine takes between two heartbeats, and short enough to be outlasted by a hole in the network.
-SESSION_TIMEOUT_MS = 4_000
+SESSION_TIMEOUT_MS = 6_000
 
 
 class BehindProxy(Kafka):
@@ -101,9 +101,9 @@ class Load:
             return -1  # the coordinator is not back yet
         return sum(max(offset, 0) for offset in offsets.values())
 
-    def catches_up(self):
+    def catches_up(self, seconds=LAG_SECONDS):
         began = time.monotonic()
-        eventually(lambda: self.committed() == self.rounds * ROUND, "lag 0", LAG_SECONDS)
+        eventually(lambda: self.committed() == self.rounds * ROUND, "lag 0", seconds)
         return time.monotonic() - began
 
     def is_exact(self):
@@ -125,7 +125,7 @@ def test_the_broker_restarts_cleanly_and_hard_under_load(place, tmp_path, restar
     took = []
     with running(programs.counts(name), settings) as engine:
         load.add()
-        load.catches_up()
+        load.catches_up(PATIENCE_SECONDS)
         for hard in (False, True) * restarts:
             load.add()
             place.broker.restart(hard=hard, away_seconds=1.0)
@@ -135,7 +135,7 @@ def test_the_broker_restarts_cleanly_and_hard_under_load(place, tmp_path, restar
     print(f"{len(took)} restarts, lag 0 after {', '.join(f'{s:.1f}' for s in took)} s")
 
 
-@lengths("hole_seconds", 6, 30)
+@lengths("hole_seconds", 8, 30)
 def test_a_slow_a_swallowing_and_a_resetting_network(place, tmp_path, hole_seconds):
     name = place.application("network")
     load = Load(place, name)
@@ -145,12 +145,13 @@ def test_a_slow_a_swallowing_and_a_resetting_network(place, tmp_path, hole_secon
     )
     with running(programs.counts(name), settings) as engine:
         load.add()
-        load.catches_up()
+        load.catches_up(PATIENCE_SECONDS)
         assert proxy.passed > ROUND, "the engine does not go through the proxy"
 
         proxy.delay = 0.2
         load.add()
-        load.catches_up()
+        # Nothing has to return here: what counts is that it comes to an end.
+        load.catches_up(PATIENCE_SECONDS)
         proxy.delay = 0.0
 
         load.add()

@@ -105,6 +105,7 @@ HISTORY_VERSIONS_MAX = 100
 HISTORY_RECORDS_MAX = 500_000
 HISTORY_SECONDS_MAX = 4.0
 HISTORY_STRETCH_OFFSETS = 20_000
+REGISTRY_TIMEOUT_S = 3.0
 # How a store lies on disk is asked of its owners this often at most, its changelog's settings and offsets of Kafka.
 STORAGE_KEPT_S = 2.0
 CHANGELOG_KEPT_S = 10.0

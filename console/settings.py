@@ -185,6 +185,10 @@ CELERY_BEAT_SCHEDULE = {
     "thin-history": {"task": "console.jobs.thin", "schedule": 300.0, "options": {"expires": 300}},
 }
 
+# --- a schema registry, for readers who want values shown as Avro; SCHEMA_REGISTRY_USER_INFO is "user:password"
+SCHEMA_REGISTRY_URL = env.envstr("SCHEMA_REGISTRY_URL")
+SCHEMA_REGISTRY_USER_INFO = env.envsecret("SCHEMA_REGISTRY_USER_INFO")
+
 # --- alerts: hosts that webhooks may go to (none: any but loopback, link-local and metadata addresses), and a mail server
 ALERT_WEBHOOK_HOSTS = env.envlist("STATEHOUSE_ALERT_WEBHOOK_HOSTS")
 EMAIL_HOST = env.envstr("EMAIL_HOST")

@@ -6,11 +6,13 @@ The console has no serdes of an application's own: those bytes come as base64, l
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 
+from console.browse import avro
 from engine.query import encoding
+from engine.query.refusal import bad_request
 
 if TYPE_CHECKING:
     from engine.query.encoding import Codec
@@ -34,6 +36,12 @@ class Decoder:
 
 def decoder(serde: str | None, override: str | None = None, parameter: str = "") -> Decoder:
     """Return the decoder of a serde's name, or of the format that a reader asked for. Raises the engine's ``Refusal``."""
+    if override == avro.FORMAT and parameter == "value_format":
+        try:
+            avro.for_engine({})
+        except avro.NotPossible as error:
+            raise bad_request(str(error)) from error
+        return Decoder(avro.FORMAT, True, cast("Codec", avro.Values()))  # noqa: FBT003 - named by the class
     name = override or serde or "bytes"
     if override is None and name not in encoding.FORMATS:
         return Decoder(name, False, encoding.codec(None, "bytes", parameter))  # noqa: FBT003 - named by the class

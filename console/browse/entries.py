@@ -9,7 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from console import limits
-from console.browse import engines
+from console.browse import avro, engines
 from engine.errors import ConfigError
 from engine.names import check_name
 from engine.query import questions
@@ -17,6 +17,8 @@ from engine.query.client import NO_RETRY, QueryClient
 from engine.query.results import QueryError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from engine.control.status import InstanceStatus
 
 PARAMETERS = frozenset(
@@ -70,12 +72,25 @@ def page(app: str, store: str, params: dict[str, str]) -> dict[str, Any]:
             status=400,
             retryable=False,
         )
-    return ask(app, store, questions.entries(store, **params))
+    return decoded(params, lambda given: ask(app, store, questions.entries(store, **given)))
+
+
+def decoded(params: dict[str, str], question: Callable[[dict[str, str]], dict[str, Any]]) -> dict[str, Any]:
+    """Ask, and decode values here where the reader wants a format that only the console has. Raises ``Unavailable``."""
+    if params.get("value_format") != avro.FORMAT:
+        return question(params)
+    try:
+        given = avro.for_engine(params)
+    except avro.NotPossible as error:
+        raise Unavailable("bad-request", str(error), status=400, retryable=False) from error
+    answer = question(given)
+    avro.decode(answer["entries"])
+    return answer
 
 
 def several(app: str, store: str, keys: list[Any], formats: dict[str, str]) -> dict[str, Any]:
     """Return one entry a key, in order, ``found`` false or (not known) None; keys as entries show them."""
-    return ask(app, store, questions.multi_get(store, keys, **formats))
+    return decoded(formats, lambda given: ask(app, store, questions.multi_get(store, keys, **given)))
 
 
 def count(app: str, store: str) -> dict[str, Any]:

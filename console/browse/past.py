@@ -98,8 +98,8 @@ def page(app: str, store: str, snapshot: str, params: dict[str, str]) -> dict[st
             "its state directory, or take another snapshot."
         )
         raise Unavailable("no-owner", words, state={"sources": []})
-    call: Call[dict[str, Any]] = Call(f"/v1/snapshots/{quote(str(row.pk), safe='')}/entries", params, dict)
-    answer = entries.ask_one(instance, call)
+    path = f"/v1/snapshots/{quote(str(row.pk), safe='')}/entries"
+    answer = entries.decoded(params, lambda given: entries.ask_one(instance, Call(path, given, dict)))
     answer["snapshot"] = described(row)
     return answer
 

@@ -17,7 +17,17 @@ from console.browse import entries
 from console.observe.board import reader
 
 # What names one entry (``console.pages.query.address_of``); the rest of a page's query is not about it.
-NAMES = ("key", "partition", "window_from", "window_to", "session_from", "session_to", "key_format", "as_of")
+NAMES = (
+    "key",
+    "partition",
+    "window_from",
+    "window_to",
+    "session_from",
+    "session_to",
+    "key_format",
+    "value_format",
+    "as_of",
+)
 _ADDRESS_CHARACTERS_MAX = 64 * 1024
 
 

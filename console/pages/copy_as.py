@@ -12,6 +12,8 @@ from urllib.parse import quote, urlencode
 
 from django.core.management import get_commands
 
+from console.browse import avro
+
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
@@ -110,7 +112,8 @@ def _asked(url: str, params: dict[str, str]) -> str:
 
 def _command(app: str, store: str, params: dict[str, str], kind: str | None) -> str:
     """Return the command line, or nothing where ``manage.py store`` has no words for the query."""
-    if "to" in params and "from" not in params:
+    # The console alone reads Avro.
+    if ("to" in params and "from" not in params) or params.get("value_format") == avro.FORMAT:
         return ""
     timed = kind if kind in {"window", "session"} and not {"prefix", "from"} & params.keys() else None
     versions = "versions" if {"valid_from", "valid_to"} & params.keys() else None

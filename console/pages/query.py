@@ -46,6 +46,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
 }
 TIMES = {"window_from", "window_to", "session_from", "session_to", "as_of", "valid_from", "valid_to"}
 FORMATS = ("string", "json", "int64", "int32", "double", "float", "hex", "base64")
+# Values alone can be read through the console's schema registry: a key in Avro could not be written in a query.
+VALUE_FORMATS = (*FORMATS, "avro")
 OVERRIDES = ("key_format", "value_format")
 # Readers of keys that take a query's text as it stands; others take it as JSON (docs/contracts.md, section 2).
 AS_TEXT = {"string", "uuid", "hex", "base64", "bytes", "int32", "int64", "double", "float"}

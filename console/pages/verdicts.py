@@ -27,8 +27,12 @@ def words(verdict: dict[str, Any] | str | None) -> str:
 
 
 def copy_word(row: dict[str, Any]) -> str:
-    """Return the word for a copy of a store partition: one that is a standby is judged at once, or cannot be."""
-    return "not known" if row["role"] == "standby" and level(row["verdict"]) == "unknown" else words(row["verdict"])
+    """Return the word for a copy of a store partition: a standby says how far behind it is, as it is judged at once."""
+    if row["role"] != "standby" or level(row["verdict"]) == "warn":
+        return words(row["verdict"])
+    if level(row["verdict"]) == "unknown" or row["lag"] is None:
+        return "not known"
+    return f"{row['lag']:,} behind" if row["lag"] else "caught up"
 
 
 def application_word(verdict: dict[str, Any]) -> str:

@@ -175,3 +175,12 @@ def test_an_entry_has_a_page_of_its_own_that_is_live_as_well(signed_in: Any, sit
     signed_in.wait_for_selector("[data-entry][data-state=live]")
     site.steer("bump")
     signed_in.wait_for_selector(".tree:has-text('58666')")
+
+
+def test_values_can_be_read_as_avro_and_keys_cannot(signed_in: Any, site: Site) -> None:
+    signed_in.goto(site.url + STORE)
+    formats = {
+        each: signed_in.locator(f"#{each} option").all_text_contents() for each in ("f-format", "f-value-format")
+    }
+    assert "avro" in formats["f-value-format"]
+    assert "avro" not in formats["f-format"]

@@ -74,3 +74,17 @@ def test_the_tour_is_offered_once_and_has_four_stops(signed_in: Any) -> None:
     assert signed_in.locator("#tour").count() == 0
     signed_in.reload()
     assert not signed_in.is_visible("#tour-offer")
+
+
+def test_charts_follow_the_readers_zone(browser: Any, site: Site) -> None:
+    context = browser.new_context(timezone_id="Asia/Kolkata")
+    page = context.new_page()
+    sign_in(page, site)
+    for path in ("/lag/slow-lane/", "/applications/flights/stores/delay-by-hour/size/"):
+        for zone, shown in (("utc", "time (UTC)"), ("local", "time (Asia/Calcutta)")):
+            page.evaluate("zone => localStorage.setItem('zone', zone)", zone)
+            page.goto(site.url + path)
+            page.wait_for_selector(".u-legend .u-label")
+            words = page.locator(".u-legend .u-label").first.inner_text()
+            assert words.replace("Kolkata", "Calcutta") == shown, path
+    context.close()

@@ -29,7 +29,9 @@ POLL_SECONDS_MAX = 0.1
 POLL_SECONDS_MIN = 0.0
 # A cluster that answers with errors is asked again after this.
 RETRY_SECONDS = 0.5
-# A rebalance or a fencing fails a commit or two; the same failure so often will not mend itself.
+# A commit that a rebalance overtook is tried again after this; the polls in between bring the member along.
+OVERTAKEN_SECONDS = 0.1
+# A fencing fails a commit or two; the same failure so often will not mend itself.
 ABORTS_IN_A_ROW_MAX = 10
 
 
@@ -62,6 +64,8 @@ class Loop:
         self._commit_now = False
         self._commits_seen = 0
         self._aborts_in_a_row = 0
+        self._commits_overtaken = -1
+        self._overtaken_at = 0.0
         # After a pause longer than a session the group may have given this instance's tasks away without its having heard
         # of it yet. A commit, which the broker refuses to a former member, shows that it has not.
         self._unproven = False
@@ -100,11 +104,11 @@ class Loop:
         except OutcomeUnknown as error:
             log.warning("what was not committed is undone: %s", error)
             self._tasks.undo_due = True
+        except RebalanceOvertook as error:
+            self._tasks.undo_due = True
+            self._wait_for_group(error)
         except (TransactionAborted, TaskMigrated) as error:
-            if isinstance(error, RebalanceOvertook):
-                log.info("a rebalance overtook a commit, which is done again: %s", error)
-            else:
-                log.warning("what was not committed is undone: %s", error)
+            log.warning("what was not committed is undone: %s", error)
             self._tasks.undo_due = True
             self._count_abort(error)
         except TaskCorrupted as error:
@@ -129,6 +133,18 @@ class Loop:
         self._membership.raise_failure()
         if self._tasks.undo_due:
             self._tasks.roll_back()
+
+    def _wait_for_group(self, error: Exception) -> None:
+        """Let the rebalance go on that overtook a commit. It ends by itself, if late: its leader may have died in it."""
+        now = time.monotonic()
+        if self._committer.commits_total != self._commits_overtaken:
+            self._commits_overtaken, self._overtaken_at = self._committer.commits_total, now
+        lasted = now - self._overtaken_at
+        loud = logging.INFO if lasted <= self._session_seconds else logging.WARNING
+        log.log(
+            loud, "a rebalance has kept commits from counting for %.1f s; the last is done again: %s", lasted, error
+        )
+        time.sleep(OVERTAKEN_SECONDS)
 
     def _count_abort(self, error: Exception) -> None:
         """Raise Fatal when one commit after another fails: the same records would fail for ever."""

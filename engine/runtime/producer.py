@@ -89,6 +89,7 @@ class Producer:
         self._fatal: KafkaError | None = None
         self._unknown = False  # whether the transaction's end is not known, or the client is being replaced
         self._begins = False  # whether the client still waits for its transactional id
+        self._cut_off = False  # whether no broker could be reached since the client was made
         self._renew = False  # whether the client should be replaced after the next abort
         self._counts: dict[str, int] = {}
         self._client: Any = None
@@ -126,6 +127,7 @@ class Producer:
             # One call a record (0.2 µs) is the price of noticing a failure where no transaction would.
             settings["on_delivery"] = self._on_delivery
         self._client = Client(settings)
+        self._cut_off = False
         self._produce = self._client.produce
         self.in_transaction = False
 
@@ -340,6 +342,10 @@ class Producer:
     def begin(self) -> None:
         """Open a transaction unless one is open."""
         if self.transactional and not self.in_transaction:
+            if self._cut_off:
+                # It may not return from the next commit (librdkafka issue 5456); between transactions a new one costs little.
+                log.info("the producer's client is replaced after an outage")
+                self.replace()
             try:
                 self._client.begin_transaction()
             except KafkaException as error:
@@ -516,6 +522,8 @@ class Producer:
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():
             self._fatal = error
+        elif error.code() == broker_errors.ALL_BROKERS_DOWN:
+            self._cut_off = True
 
 
 def _stop(topic: str, key: bytes | None, value: bytes | None, _at: int, _headers: Any, error: ProductionError) -> None:

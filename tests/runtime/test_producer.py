@@ -155,6 +155,25 @@ def test_a_start_waits_for_a_broker_that_still_loads_its_transactions_and_a_repl
     assert [value for _, value, *_ in read(kafka, topic)] == [b"v", b"w"]
 
 
+def test_after_an_outage_the_next_transaction_begins_with_a_new_client(kafka, tmp_path):
+    topic = create(kafka, kafka.unique("outage"))
+    producer = make(kafka, tmp_path)
+    producer.send(topic, [b"k"], [b"before"], [1])
+    producer._on_error(KafkaError(broker_errors.ALL_BROKERS_DOWN))
+    producer.send(topic, [b"k"], [b"within"], [1])
+    before = producer._client
+    producer.commit()
+    producer.send(topic, [b"k"], [b"after"], [1])
+    assert producer._client is not before
+    producer.commit()
+    now = producer._client
+    producer.send(topic, [b"k"], [b"later"], [1])
+    assert producer._client is now
+    producer.commit()
+    producer.close()
+    assert [value for _, value, *_ in read(kafka, topic)] == [b"before", b"within", b"after", b"later"]
+
+
 def test_an_outcome_stays_unknown_until_the_client_is_replaced_and_its_topics_are_known(kafka, tmp_path, monkeypatch):
     topic = create(kafka, kafka.unique("unknown"))
     producer = make(kafka, tmp_path)

@@ -1,0 +1,85 @@
+"""The loop's reactions to errors, without a broker: the parts around it are made up."""
+
+import logging
+from types import SimpleNamespace
+
+import pytest
+
+from engine.config import EngineConfig
+from engine.errors import Fatal
+from engine.runtime import loop as loops
+from engine.runtime.loop import Loop
+from engine.runtime.producer import RebalanceOvertook, TransactionAborted
+
+
+class Committer:
+    """Fails as often as a test says."""
+
+    def __init__(self):
+        self.commits_total = 0
+        self.committed_at = 0.0
+        self.errors = []
+
+    def commit(self, _tasks):
+        if self.errors:
+            raise self.errors.pop(0)
+        self.commits_total += 1
+
+
+class Tasks:
+    """None that runs, but always something to undo after a failure."""
+
+    undo_due = False
+
+    def __init__(self):
+        self.undone = 0
+
+    def running(self):
+        return []
+
+    def before_poll(self):
+        pass
+
+    def settle(self, batches):
+        return batches
+
+    def collect(self):
+        return True
+
+    def roll_back(self):
+        self.undone += 1
+        self.undo_due = False
+
+
+@pytest.fixture
+def loop(monkeypatch):
+    monkeypatch.setattr(loops, "OVERTAKEN_SECONDS", 0.0)
+    nothing = SimpleNamespace(poll=lambda *_: [], raise_failure=lambda: None)
+    return Loop(EngineConfig("shop"), nothing, nothing, nothing, Tasks(), Committer())
+
+
+def test_a_rebalance_may_overtake_any_number_of_commits(loop, caplog, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(loops.time, "monotonic", lambda: now[0])
+    caplog.set_level(logging.INFO, "engine.runtime.loop")
+    loop._committer.errors = [RebalanceOvertook("between two generations") for _ in range(30)]
+    for _ in range(30):
+        loop.turn()
+        now[0] += 1.0
+    loop.turn()
+    assert loop._committer.commits_total == 1
+    assert loop._tasks.undone == 30
+    # The session is 10 s by default: until then it is any rebalance, after that people should hear of it.
+    said = [r for r in caplog.records if "kept commits from counting" in r.message]
+    assert [r.levelname for r in said] == ["INFO"] * 11 + ["WARNING"] * 19
+
+
+def test_ten_commits_that_fail_in_a_row_stop_the_engine(loop):
+    loop._committer.errors = [TransactionAborted("refused") for _ in range(9)]
+    for _ in range(10):
+        loop.turn()
+    loop._committer.errors = [TransactionAborted("refused") for _ in range(10)]
+    for _ in range(9):
+        loop.turn()
+    with pytest.raises(Fatal, match="10 commits in a row failed"):
+        loop.turn()

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import time
+from pathlib import Path
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -15,6 +16,7 @@ from console import limits
 from console.jobs import commands, export, states, tasks, work
 from console.models import AuditEntry, Job
 from tests.console import reports
+from tests.console.killing import deliver_and_die, delivered_three_times
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -90,6 +92,28 @@ def test_json_lines_hold_every_entry_once(operator):
     assert lines[2]["window"] == {"start": 5, "end": 10}
     assert job.result["bytes"] == path.stat().st_size
     assert job.progress["0"]["entries"] == 3
+
+
+KILLS = {
+    "the part is made": (export, "_write", False),
+    "the part is written": (export, "_write", True),
+    "the file is about to be named": (Path, "rename", False),
+    "the file is named": (Path, "rename", True),
+    "the row is about to be closed": (work, "_end", False),
+}
+
+
+@pytest.mark.parametrize("step", KILLS)
+def test_one_whole_file_is_written_wherever_the_worker_is_killed(step, operator):
+    job = make(operator)
+    module, name, after = KILLS[step]
+    deliver_and_die(job, module, name, after=after)
+    delivered_three_times(job)
+    path = export.path_of(job)
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert [each["key"] for each in lines] == ["UA", "=1+1", "-x", "B6"]
+    assert job.result["bytes"] == path.stat().st_size
 
 
 def test_csv_keeps_text_from_being_taken_for_a_formula(operator):

@@ -1,63 +1,50 @@
-"""A job is delivered three times and its worker is killed (``kill -9``) at each step: its effect happens once, its row ends."""
+"""A job is delivered three times and its worker is killed (``kill -9``) at each step: its effect happens once, its row ends.
 
-import os
-import signal
-from datetime import timedelta
+Here the jobs that order something of the engine; the others' kills stand with the rest of their tests.
+"""
 
 import pytest
-from django.db import connection
-from django.utils import timezone
 
-from console.jobs import staging, tasks, work
-from console.models import Job
+from console.jobs import control, staging, work
+from tests.console.killing import deliver_and_die, delivered_three_times
 from tests.console.test_jobs import make, names, operator, ordered, sent, stopped  # noqa: F401 - fixtures by name
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-
-def deliver_and_die(job, module, name, *, after):
-    """Deliver in a process of its own, which kills itself when it comes to ``name`` (or when it has done it)."""
-    connection.close()
-    child = os.fork()
-    if child == 0:
-        step = getattr(module, name)
-
-        def dying(*args, **options):
-            if after:
-                step(*args, **options)
-            os.kill(os.getpid(), signal.SIGKILL)
-
-        setattr(module, name, dying)
-        try:
-            work.deliver(job.pk)
-        finally:
-            os._exit(7)
-    _, status = os.waitpid(child, 0)
-    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-
-
-STEPS = {
+# After the effect, before the row says so.
+END = (work, "_end", False)
+REBUILD = {
     "the copy is begun": (staging.Staged, "prepare", False),
     "the copy is built, not named": (staging.Staged, "complete", False),
     "the copy is named": (staging.Staged, "complete", True),
-    # After the swap, before its row says so.
-    "the row is about to be closed": (work, "_end", False),
+    "the row is about to be closed": END,
+}
+COMPACT = {
+    "nothing is ordered": (control, "carry_through", False),
+    "the engine has compacted": (control, "carry_through", True),
+    "one partition is noted": (work.Work, "remember", True),
+    "the row is about to be closed": END,
 }
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", REBUILD)
 def test_a_rebuild_happens_once_wherever_its_worker_is_killed(step, ordered, stopped):  # noqa: F811
-    module, name, after = STEPS[step]
-    assert deliver_and_die(ordered, module, name, after=after), "the worker was killed there"
-    ordered.refresh_from_db()
-    assert ordered.state == "running", "nobody has closed the row of a killed worker"
-    assert work.deliver(ordered.pk) is False, "its lease still lives"
-    Job.objects.filter(pk=ordered.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
-    tasks.reap()
-    assert [work.deliver(ordered.pk) for _ in range(3)] == [True, False, False]
-
-    ordered.refresh_from_db()
-    assert (ordered.state, ordered.attempts) == ("succeeded", 2)
+    module, name, after = REBUILD[step]
+    deliver_and_die(ordered, module, name, after=after)
+    delivered_three_times(ordered)
     assert (stopped.directory / "CURRENT").read_text() == "g00000002\n"
     assert names(stopped.directory) == ["CURRENT", "g00000001", "g00000002"]
     assert len([order for order in stopped.orders if order[0] == "swap"]) == 1
+
+
+@pytest.mark.parametrize("step", COMPACT)
+def test_each_partition_is_compacted_once_wherever_the_worker_is_killed(step, stopped, operator):  # noqa: F811
+    stopped.phases = ["queued", "compacting", "done"]
+    stopped.facts = {"bytes_before": 900, "bytes_after": 400, "levels_before": [3], "levels_after": [0, 1]}
+    job = make(operator, kind="compact", partitions=[0, 1])
+    module, name, after = COMPACT[step]
+    deliver_and_die(job, module, name, after=after)
+    delivered_three_times(job)
+    assert (job.result["bytes_before"], job.result["bytes_after"]) == (1_800, 800)
+    assert [what for what, *_ in stopped.orders] == ["compact", "compact"]
+    assert len({order for _, order, _ in stopped.orders}) == 2

@@ -17,6 +17,7 @@ from console.models import AuditEntry, Job, Snapshot
 from engine.query.refusal import Refusal
 from engine.query.snapshots import Snapshots
 from tests.console import reports
+from tests.console.killing import deliver_and_die_elsewhere, delivered_three_times
 from tests.query.fakes import COUNTS
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -221,6 +222,30 @@ def test_an_expired_one_is_not_found_and_swept(take, shop_on_kafka, monkeypatch)
     tasks.clear(str(job.pk))
     tasks.thin()
     assert (shop_on_kafka.files(), len(shop_on_kafka.cleared)) == ([], 1)
+
+
+KILLS = {
+    "a copy is about to be built": (snapshot, "_build", False),
+    "a copy is built": (snapshot, "_build", True),
+    "all copies are built": (snapshot, "_name", False),
+    "it is named": (snapshot, "_name", True),
+    "its row is made": (snapshot, "_made", True),
+    "the job's row is about to be closed": (work, "_end", False),
+}
+
+
+@pytest.mark.parametrize("step", KILLS)
+def test_one_snapshot_is_made_wherever_the_worker_is_killed(step, take, shop_on_kafka):
+    job = take(deliver=False, as_of_offset=2)
+    module, name, after = KILLS[step]
+    shop_on_kafka.report()
+    deliver_and_die_elsewhere(job, module, name, after=after)
+    shop_on_kafka.report()
+    delivered_three_times(job)
+    shop_on_kafka.report()
+    assert shop_on_kafka.files() == [str(job.pk)]
+    assert Snapshot.objects.count() == 1
+    assert content(job) == {"a": (1, 1_000), "b": (2, 2_000)}
 
 
 def test_an_attempt_after_a_dead_worker_goes_up_to_the_same_offset(take, shop_on_kafka, monkeypatch):

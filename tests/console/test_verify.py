@@ -1,6 +1,7 @@
 """The job that compares a store with its changelog: on a real changelog, with an engine's double that serves the rows."""
 
 import base64
+import itertools
 import json
 import struct
 from datetime import timedelta
@@ -11,10 +12,11 @@ from django.conf import settings as django_settings
 from django.utils import timezone
 
 from console import limits
-from console.jobs import commands, live_rows, states, tasks, work
+from console.jobs import commands, live_rows, rebuild, states, tasks, verify, work
 from console.models import AuditEntry, Difference, Job
 from console.observe import recorded, snapshot
 from tests.console import reports
+from tests.console.killing import deliver_and_die_elsewhere, delivered_three_times
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HOST = django_settings.HOST_NAME
@@ -95,11 +97,19 @@ def shop_on_kafka(kafka, settings, observed, engine, tmp_path, monkeypatch):
         "spec": {"kind": "key-value", "timestamped": True},
     }
     engine.tasks = [{"task": "0_0", "partition": 0, "role": "active", "stores": {"counts": store}}]
-    observed.report(
-        *reports.shop(),
-        reports.instance("engine-1", sequence=2, tasks=["0_0"], host=HOST, address=engine.address),
-        reports.store("counts", "0_0", sequence=2, changelog=made.topic),
-    )
+    sequence = itertools.count(2)
+
+    def report():
+        """Say that all is well: silence makes what is known stale, and Kafka takes its time."""
+        number = next(sequence)
+        observed.report(
+            reports.instance("engine-1", sequence=number, tasks=["0_0"], host=HOST, address=engine.address),
+            reports.store("counts", "0_0", sequence=number, changelog=made.topic),
+        )
+
+    observed.report(*reports.shop())
+    report()
+    made.report = report
     return made
 
 
@@ -172,6 +182,33 @@ def test_a_second_delivery_does_nothing(verified, shop_on_kafka):
 
     assert work.deliver(job.pk) is False
     assert shop_on_kafka.pages == pages
+
+
+KILLS = {
+    "the copy is about to be built": (rebuild, "build_copy", False),
+    "the copy is built": (rebuild, "build_copy", True),
+    "it is compared": (verify, "_keep", False),
+    "the rows are kept": (verify, "_keep", True),
+    "the copy is removed": (verify, "clear", True),
+    "the row is about to be closed": (work, "_end", False),
+}
+
+
+@pytest.mark.parametrize("step", KILLS)
+def test_the_rows_that_differ_are_kept_once_wherever_the_worker_is_killed(step, shop_on_kafka, account):
+    shop_on_kafka.rows = {b"a": (1, 1_000), b"b": (20, 1_000), b"d": (4, 1_000)}
+    job = commands.create(
+        account("operator"), kind="verify", application="shop", store="counts", partitions=[0], via="page"
+    )
+    module, name, after = KILLS[step]
+    shop_on_kafka.report()
+    deliver_and_die_elsewhere(job, module, name, after=after)
+    shop_on_kafka.report()
+    delivered_three_times(job)
+    found = sorted((each["what"], each["key"]["text"]) for each in recorded.differences(job.pk))
+    assert found == [("different", "b"), ("extra", "d"), ("missing", "c")]
+    assert (job.result["same"], job.result["differences"], job.result["kept"]) == (1, 3, 3)
+    assert shop_on_kafka.names() == ["CURRENT", "g00000001"], "the copy has been removed"
 
 
 def test_an_attempt_after_a_dead_worker_starts_over(shop_on_kafka, account):

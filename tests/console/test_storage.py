@@ -1,6 +1,7 @@
 """How stores lie on disk, through the console: asked of engines and Kafka, kept for seconds, refused in the contract's words."""
 
 import pytest
+from confluent_kafka import Producer
 
 from console.browse import storage
 from console.browse.changelog_facts import KafkaAway
@@ -88,3 +89,18 @@ def test_sums_of_which_a_part_is_unknown_are_unknown_and_warnings_are_words():
     assert any("stopped writes" in words for words in row["warnings"])
     assert any("rebuild the partition" in words for words in row["warnings"])
     assert levels.totals([]) is None
+
+
+def test_settings_and_offsets_come_from_a_real_broker(kafka, settings):
+    settings.KAFKA_BOOTSTRAP_SERVERS = kafka.bootstrap_servers
+    topic = kafka.topic("changelog", config={"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.25"})
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    for number in range(7):
+        producer.produce(topic, b"x", b"key-%d" % (number % 3), partition=0)
+    assert producer.flush(20) == 0
+
+    found = storage.changelog(topic, [0])
+    assert found["offsets"] == {0: (0, 7)}
+    assert (found["settings"]["cleanup_policy"], found["settings"]["min_cleanable_dirty_ratio"]) == ("compact", 0.25)
+    assert (found["settings"]["min_compaction_lag_ms"], found["settings"]["retention_bytes"]) == (0, None)
+    assert storage.cleanable(*found["offsets"][0], 3)["beyond"] == 4

@@ -297,8 +297,10 @@ def _served(page: Any, url: str) -> tuple[float, int]:
 
 def _painted(page: Any, url: str) -> float:
     page.goto(url, wait_until="load")
-    page.wait_for_timeout(200)
-    entries = page.evaluate("performance.getEntriesByName('first-contentful-paint').map(each => each.startTime)")
+    entries: list[float] = []
+    while not entries:
+        page.wait_for_timeout(200)
+        entries = page.evaluate("performance.getEntriesByName('first-contentful-paint').map(each => each.startTime)")
     return float(entries[0])
 
 

@@ -16,7 +16,6 @@ CODES: dict[str, tuple[int, bool]] = {
     "method-not-allowed": (405, False),
     "conflict": (409, False),
     "cannot-run": (409, True),
-    "not-available": (501, False),
     "too-large": (413, False),
     "internal": (500, False),
 }

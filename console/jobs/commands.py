@@ -196,8 +196,6 @@ def check(kind: str, application: str, store: str, partitions: list[int]) -> Non
     """Raise ``Refused`` for names and partitions that no job can have."""
     if kind not in KINDS:
         raise Refused("bad-request", f"{kind!r} is not a kind of job. Use one of {', '.join(KINDS)}.")
-    if KINDS[kind].run is None:
-        raise Refused("not-available", f"Jobs of the kind {kind!r} are not available yet.")
     for name, what in ((application, "application"), (store, "store")):
         try:
             check_name(name, what)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from console.jobs import control, dry_run
+from console.jobs import control, survey
 
 if TYPE_CHECKING:
     from console.jobs.work import Work
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def preview(state: State, store: str, partitions: list[int], _arguments: dict[str, Any]) -> dict[str, Any]:
     """Return what would be compacted."""
-    found, problems = dry_run.places(state, store, partitions)
+    found, problems = survey.places(state, store, partitions)
     in_memory = [each["partition"] for each in found if each["backend"] == "memory"]
     if in_memory:
         problems.append(f"Partition {in_memory[0]} is in memory: there is nothing to compact.")

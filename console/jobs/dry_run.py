@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
 from django.conf import settings
 
-from console.models import Job, Restore
+from console.jobs.kinds import KINDS
 from console.observe import store_shapes
 from console.observe.board import reader
-from console.observe.topic import kafka_settings
-
-if TYPE_CHECKING:
-    from console.observe.board import State
-
-_OFFSETS_TIMEOUT_S = 5.0
 
 
 class Unknown(Exception):
@@ -26,8 +19,6 @@ def preview(
     kind: str, application: str, store: str, partitions: list[int], arguments: dict[str, Any]
 ) -> dict[str, Any]:
     """Return the dry run (its shape is in docs/snapshots.md)."""
-    from console.jobs.kinds import KINDS  # noqa: PLC0415 - kinds use this module
-
     board = reader.read(fresh=True)
     state = board.applications.get(application)
     if state is None:
@@ -38,10 +29,7 @@ def preview(
     absent = sorted(set(partitions) - set(known))
     if absent:
         raise Unknown(f"Store {store} has no partition {absent[0]}.")
-    make = KINDS[kind].preview
-    if make is None:
-        raise Unknown(f"Jobs of the kind {kind!r} are not available yet.")
-    shown = make(state, store, partitions, arguments)
+    shown = KINDS[kind].preview(state, store, partitions, arguments)
     if board.observer["stale"]:
         shown["problems"].insert(0, "What is known is stale: wait until the observer reports again.")
     hosts = sorted({each["host"] for each in shown["partitions"] if each["host"]})
@@ -54,83 +42,3 @@ def preview(
     shown |= {"kind": kind, "application": application, "store": store, "host": hosts[0] if len(hosts) == 1 else None}
     shown["can_run"] = not shown["problems"] and shown["host"] is not None
     return shown
-
-
-def places(state: State, store: str, partitions: list[int]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return where each partition is, and what stands against working on it now."""
-    found, problems = [], []
-    copies = store_shapes.all_partitions(state, store)
-    for partition in partitions:
-        record = store_shapes.primary(copies[partition], state.unreachable)
-        what = store_shapes.partition_state(record, state)
-        instance = state.instances.get(record.instance) if record else None
-        if record is None or what == "moving":
-            problems.append(f"Partition {partition} is moving to another instance: try again when it has arrived.")
-        elif what != "running":
-            problems.append(f"Partition {partition} is {what}: try again when it is running.")
-        if record is not None and record.role == "global":
-            problems.append(
-                f"Partition {partition} belongs to a global table, which has no owner: restart the instance instead."
-            )
-        found.append(
-            {
-                "partition": partition,
-                "task": record.task if record else None,
-                "instance": record.instance if record else None,
-                "host": instance.host if instance else None,
-                "changelog": record.changelog if record else None,
-                "backend": record.backend if record else None,
-                "bytes_now": record.bytes if record else None,
-                "free_bytes": instance.disk.free_bytes if instance else None,
-            }
-        )
-    return found, problems
-
-
-def offsets(changelog: str, partitions: list[int]) -> dict[int, tuple[int, int]]:
-    """Return partition -> (begin, end) of a changelog, asked of Kafka now. Raises ``KafkaException``."""
-    consumer = Consumer(
-        {
-            **kafka_settings(),
-            "group.id": "statehouse-dry-run",
-            "enable.auto.commit": False,
-            "allow.auto.create.topics": False,
-            "log_level": 2,
-        }
-    )
-    try:
-        return {
-            partition: consumer.get_watermark_offsets(TopicPartition(changelog, partition), timeout=_OFFSETS_TIMEOUT_S)
-            for partition in partitions
-        }
-    finally:
-        consumer.close()
-
-
-def offsets_or_problem(changelog: str, partitions: list[int]) -> tuple[dict[int, tuple[int, int]], list[str]]:
-    """Return the offsets, or none and why."""
-    try:
-        return offsets(changelog, partitions), []
-    except (KafkaException, OSError, ValueError) as error:
-        return {}, [f"Kafka does not say how long the changelog {changelog} is: {error}. Try again."]
-
-
-def measured_rate(application: str, store: str) -> tuple[float | None, str | None]:
-    """Return the last measured restore rate (records/s) and where it comes from: this store's, else the application's."""
-    done = Restore.objects.filter(
-        application_id=application, outcome=Restore.DONE, rate_per_second__gt=0, records__gt=0
-    )
-    jobs = Job.objects.filter(application=application, kind="rebuild", state="succeeded")
-    for restores, rebuilds in ((done.filter(store=store), jobs.filter(store=store)), (done, jobs)):
-        job = rebuilds.order_by("-ended_at").first()
-        restore = restores.order_by("-ended_at").first()
-        if (
-            job is not None
-            and job.ended_at
-            and job.result.get("rate_per_second")
-            and (restore is None or restore.ended_at is None or job.ended_at > restore.ended_at)
-        ):
-            return float(job.result["rate_per_second"]), f"job #{job.number}"
-        if restore is not None:
-            return restore.rate_per_second, f"restore #{restore.pk}"
-    return None, None

@@ -15,7 +15,7 @@ from django.conf import settings
 
 from console import limits
 from console.browse import entries
-from console.jobs import dry_run
+from console.jobs import survey
 from console.jobs.work import Failed, LeaseLost, TryAgain
 from console.observe import store_shapes
 from engine.query import sheets
@@ -46,7 +46,7 @@ def refuse(arguments: dict[str, Any]) -> str | None:
 
 def preview(state: State, store: str, partitions: list[int], _arguments: dict[str, Any]) -> dict[str, Any]:
     """Return what would be read and written."""
-    found, problems = dry_run.places(state, store, partitions)
+    found, problems = survey.places(state, store, partitions)
     copies = store_shapes.all_partitions(state, store)
     rows = []
     for each in found:

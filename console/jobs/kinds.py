@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind. ``preview`` and ``run`` are None while the kind is not available.
+    """One kind: ``preview`` is its dry run, ``run`` carries it out.
 
     ``clear`` removes what attempts have left on the worker's disk, once the job has ended without one of them doing so.
     ``refuse`` says what is wrong with a job's arguments. ``on_console``: a worker on the console's host does it, and not
@@ -29,8 +29,8 @@ class Kind:
 
     name: str
     words: str
-    preview: Preview | None = None
-    run: Run | None = None
+    preview: Preview
+    run: Run
     refuse: Callable[[dict[str, Any]], str | None] | None = None
     on_console: bool = False
     clear: Callable[[Job], None] | None = None

@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from console.jobs import control, dry_run, staging
+from console.jobs import control, staging, survey
 from console.jobs.work import Cancelled, Failed, TryAgain
 from console.observe.topic import kafka_settings
 from engine.changelog import restore
@@ -30,15 +30,15 @@ _ROOM_FACTOR = 1.5
 
 def preview(state: State, store: str, partitions: list[int], _arguments: dict[str, Any]) -> dict[str, Any]:
     """Return what would be replayed, for how long, where, and what it costs."""
-    found, problems = dry_run.places(state, store, partitions)
+    found, problems = survey.places(state, store, partitions)
     changelog = next((each["changelog"] for each in found if each["changelog"]), None)
     offsets: dict[int, tuple[int, int]] = {}
     if changelog is None:
         problems.append("The store has no changelog (logging is off), so there is nothing to rebuild it from.")
     else:
-        offsets, more = dry_run.offsets_or_problem(changelog, partitions)
+        offsets, more = survey.offsets_or_problem(changelog, partitions)
         problems += more
-    rate, rate_from = dry_run.measured_rate(state.id, store)
+    rate, rate_from = survey.measured_rate(state.id, store)
     rows = []
     for each in found:
         begin, end = offsets.get(each["partition"], (None, None))

@@ -12,6 +12,7 @@ import logging
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from celery import shared_task
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.utils import timezone
@@ -126,6 +127,7 @@ def delete(user: User, schedule_id: str, *, via: str, address: str = "") -> None
         found.delete()
 
 
+@shared_task(name="console.jobs.schedules", ignore_result=True)  # type: ignore[untyped-decorator]
 def run_due() -> int:
     """Run what is due, and return how many schedules were. Called by beat; safe to call twice at once."""
     now = timezone.now()

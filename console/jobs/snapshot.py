@@ -24,7 +24,7 @@ from django.utils import timezone
 from console import limits
 from console.browse import changelog_facts
 from console.browse.changelog_facts import KafkaAway
-from console.jobs import control, dry_run, rebuild, staging
+from console.jobs import control, rebuild, staging, survey
 from console.jobs.work import Cancelled, Failed, LeaseLost, TryAgain
 from console.models import Job, Snapshot
 from console.observe import store_shapes
@@ -222,7 +222,7 @@ def _made(work: Work, directory: Path) -> dict[str, Any]:
 
 def _settled(changelog: str, partitions: list[int], arguments: dict[str, Any]) -> tuple[dict[int, int], dict[str, Any]]:
     """Return the offset that each partition goes up to, and the changelog's settings."""
-    offsets, problems = dry_run.offsets_or_problem(changelog, partitions)
+    offsets, problems = survey.offsets_or_problem(changelog, partitions)
     if problems:
         raise TryAgain(problems[0])
     rows = [{"partition": each, "begin": offsets[each][0], "end": offsets[each][1]} for each in partitions]

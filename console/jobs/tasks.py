@@ -13,7 +13,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from console import limits
-from console.jobs import export, lease, presence, snapshot, states, work
+from console.jobs import delivery, export, lease, presence, snapshot, states
 from console.jobs.kinds import KINDS
 from console.lag import history
 from console.models import Event, Job
@@ -34,7 +34,7 @@ def stop_working(**_signal: Any) -> None:
 @shared_task(name="console.jobs.run", ignore_result=True)  # type: ignore[untyped-decorator]
 def run(job_id: str) -> None:
     """Carry out one delivery of a job."""
-    work.deliver(uuid.UUID(job_id))
+    delivery.deliver(uuid.UUID(job_id))
 
 
 def send(job: Job) -> bool:
@@ -85,14 +85,6 @@ def reap() -> None:
             states.move(job.pk, "queued", "failed", reason=words)
         elif send(job):
             Job.objects.filter(pk=job.pk, state="queued").update(sent_at=now)
-
-
-@shared_task(name="console.jobs.schedules", ignore_result=True)  # type: ignore[untyped-decorator]
-def run_schedules() -> None:
-    """Make the jobs that are due."""
-    from console.jobs import schedules  # noqa: PLC0415 - schedules make jobs, which are sent from here
-
-    schedules.run_due()
 
 
 @shared_task(name="console.jobs.thin", ignore_result=True)  # type: ignore[untyped-decorator]

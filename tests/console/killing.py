@@ -25,7 +25,7 @@ from django.conf import settings  # noqa: E402 - models need Django set up, whic
 from django.db import connection  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-from console.jobs import tasks, work  # noqa: E402
+from console.jobs import delivery, tasks  # noqa: E402
 from console.models import Job  # noqa: E402
 
 # A child that was forked beside other threads may stand still for ever.
@@ -76,7 +76,7 @@ def deliver_and_die(job, module, name, *, after):
     if child == 0:
         try:
             die_at(module, name, after=after)
-            work.deliver(job.pk)
+            delivery.deliver(job.pk)
         finally:
             os._exit(7)
     deadline = time.monotonic() + CHILD_SECONDS
@@ -97,10 +97,10 @@ def delivered_three_times(job):
     """What happens to a job whose worker is dead: nothing while its lease lives, then one more attempt, however often sent."""
     job.refresh_from_db()
     assert job.state == "running", "nobody has closed the row of a killed worker"
-    assert work.deliver(job.pk) is False, "its lease still lives"
+    assert delivery.deliver(job.pk) is False, "its lease still lives"
     Job.objects.filter(pk=job.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
     tasks.reap()
-    assert [work.deliver(job.pk) for _ in range(3)] == [True, False, False]
+    assert [delivery.deliver(job.pk) for _ in range(3)] == [True, False, False]
     job.refresh_from_db()
     assert (job.state, job.reason, job.attempts) == ("succeeded", "", 2)
     return job
@@ -109,4 +109,4 @@ def delivered_three_times(job):
 if __name__ == "__main__":
     job_id, of_module, step_name, when = sys.argv[1:]
     die_at(importlib.import_module(of_module), step_name, after=bool(when))
-    work.deliver(job_id)
+    delivery.deliver(job_id)

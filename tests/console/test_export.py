@@ -13,7 +13,7 @@ from asgiref.sync import async_to_sync
 from django.test import AsyncClient
 
 from console import limits
-from console.jobs import commands, export, states, tasks, work
+from console.jobs import commands, delivery, export, states, tasks, work
 from console.models import AuditEntry, Job
 from tests.console import reports
 from tests.console.killing import deliver_and_die, delivered_three_times
@@ -65,7 +65,7 @@ def make(user, form="jsonl", partitions=(0, 1), **changes):
 
 def exported(user, **asked):
     job = make(user, **asked)
-    work.deliver(job.pk)
+    delivery.deliver(job.pk)
     job.refresh_from_db()
     return job
 
@@ -99,7 +99,7 @@ KILLS = {
     "the part is written": (export, "_write", True),
     "the file is about to be named": (Path, "rename", False),
     "the file is named": (Path, "rename", True),
-    "the row is about to be closed": (work, "_end", False),
+    "the row is about to be closed": (delivery, "_end", False),
 }
 
 
@@ -166,7 +166,7 @@ def test_a_cancelled_one_leaves_nothing(operator, monkeypatch):
         reported(self, partition, **facts)
 
     monkeypatch.setattr(work.Work, "report", cancel)
-    work.deliver(job.pk)
+    delivery.deliver(job.pk)
 
     job.refresh_from_db()
     assert (job.state, list(export.path_of(job).parent.iterdir())) == ("cancelled", [])

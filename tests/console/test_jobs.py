@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from console import limits
 from console.access import audit
-from console.jobs import commands, lease, rebuild, states, tasks, work
+from console.jobs import commands, delivery, lease, rebuild, states, tasks, work
 from console.models import AuditEntry, Job
 from console.observe import snapshot
 from engine.changelog import restore
@@ -64,7 +64,7 @@ def stopped(observed, engine, tmp_path, monkeypatch):
         reports.instance("engine-2", sequence=2, tasks=["0_1"], host=HOST, address=engine.address),
     )
     monkeypatch.setattr(
-        "console.jobs.dry_run.offsets", lambda _changelog, partitions: dict.fromkeys(partitions, (0, 1_000))
+        "console.jobs.survey.offsets", lambda _changelog, partitions: dict.fromkeys(partitions, (0, 1_000))
     )
     engine.built = []
 
@@ -249,7 +249,7 @@ def test_the_race_for_a_queued_job_has_one_winner(ordered):
 
 
 def test_a_rebuild_builds_beside_and_swaps(ordered, stopped):
-    assert work.deliver(ordered.pk) is True
+    assert delivery.deliver(ordered.pk) is True
 
     ordered.refresh_from_db()
     assert (ordered.state, ordered.attempts, ordered.reason) == ("succeeded", 1, "")
@@ -262,7 +262,7 @@ def test_a_rebuild_builds_beside_and_swaps(ordered, stopped):
 
 
 def test_three_deliveries_are_one_effect(ordered, stopped):
-    assert [work.deliver(ordered.pk) for _ in range(3)] == [True, False, False]
+    assert [delivery.deliver(ordered.pk) for _ in range(3)] == [True, False, False]
 
     assert (len(stopped.built), len(stopped.orders)) == (1, 1)
 
@@ -270,7 +270,7 @@ def test_three_deliveries_are_one_effect(ordered, stopped):
 def test_a_delivery_while_the_lease_lives_does_nothing(ordered, stopped):
     assert lease.acquire(ordered.pk, "another")
 
-    assert work.deliver(ordered.pk) is False
+    assert delivery.deliver(ordered.pk) is False
     assert stopped.built == []
 
 
@@ -283,7 +283,7 @@ def test_the_second_attempt_starts_over_what_a_dead_worker_had_half_built(ordere
     (stopped.directory / "g00000002.staging" / "half").write_text("x")
     expire(job)
 
-    assert work.deliver(ordered.pk) is True
+    assert delivery.deliver(ordered.pk) is True
 
     ordered.refresh_from_db()
     assert (ordered.state, ordered.attempts) == ("succeeded", 2)
@@ -299,7 +299,7 @@ def test_the_second_attempt_uses_what_a_dead_worker_had_finished(ordered, stoppe
     (stopped.directory / "g00000002").mkdir()
     expire(job)
 
-    assert work.deliver(ordered.pk) is True
+    assert delivery.deliver(ordered.pk) is True
 
     assert stopped.built == []
     assert stopped.orders == [("swap", f"{ordered.pk}:0", "g00000002")]
@@ -314,7 +314,7 @@ def test_the_second_attempt_finds_that_the_swap_has_happened(ordered, stopped):
     (stopped.directory / "CURRENT").write_text("g00000002\n")
     expire(job)
 
-    assert work.deliver(ordered.pk) is True
+    assert delivery.deliver(ordered.pk) is True
 
     ordered.refresh_from_db()
     assert (ordered.state, stopped.built, stopped.orders) == ("succeeded", [], [])
@@ -332,7 +332,7 @@ def test_an_engine_that_restarts_is_given_the_order_again(ordered, stopped):
         return answer(method, path, query, body)
 
     stopped.answer = forgetful
-    work.deliver(ordered.pk)
+    delivery.deliver(ordered.pk)
 
     ordered.refresh_from_db()
     assert (ordered.state, len(stopped.orders)) == ("succeeded", 2)
@@ -341,7 +341,7 @@ def test_an_engine_that_restarts_is_given_the_order_again(ordered, stopped):
 def test_a_swap_that_fails_leaves_the_live_store_and_no_copy(ordered, stopped):
     stopped.phases = ["failed"]
 
-    work.deliver(ordered.pk)
+    delivery.deliver(ordered.pk)
 
     ordered.refresh_from_db()
     assert ordered.state == "failed"
@@ -369,7 +369,7 @@ def test_a_cancelled_build_leaves_nothing(ordered, stopped, operator, monkeypatc
         beats[-1].renew()
 
     monkeypatch.setattr(restore, "build_generation", cancelling)
-    work.deliver(ordered.pk)
+    delivery.deliver(ordered.pk)
 
     ordered.refresh_from_db()
     assert ordered.state == "cancelled"
@@ -380,7 +380,7 @@ def test_a_cancelled_build_leaves_nothing(ordered, stopped, operator, monkeypatc
 def test_a_queued_job_is_cancelled_at_once(ordered, operator, stopped):
     commands.cancel(operator, str(ordered.pk), via="page")
 
-    assert work.deliver(ordered.pk) is False
+    assert delivery.deliver(ordered.pk) is False
     ordered.refresh_from_db()
     assert (ordered.state, stopped.built) == ("cancelled", [])
     with pytest.raises(commands.Refused):
@@ -398,7 +398,7 @@ def test_a_cancel_while_the_engine_swaps_is_passed_on(ordered, stopped):
         return answer(method, path, query, body)
 
     stopped.answer = cancelling
-    work.deliver(ordered.pk)
+    delivery.deliver(ordered.pk)
 
     ordered.refresh_from_db()
     assert ordered.state == "cancelled"
@@ -415,7 +415,7 @@ def test_a_worker_that_lost_its_lease_touches_nothing_any_more(ordered, stopped,
         return built
 
     monkeypatch.setattr(restore, "build_generation", stolen)
-    work.deliver(ordered.pk)
+    delivery.deliver(ordered.pk)
 
     ordered.refresh_from_db()
     assert (ordered.state, ordered.lease_owner, stopped.orders) == ("running", "another", [])
@@ -427,7 +427,7 @@ def test_a_worker_that_lost_its_lease_touches_nothing_any_more(ordered, stopped,
 def test_a_directory_that_is_not_the_stores_is_not_touched(ordered, stopped, directory):
     stopped.tasks[0]["stores"]["counts"]["directory"] = directory
 
-    work.deliver(ordered.pk)
+    delivery.deliver(ordered.pk)
 
     ordered.refresh_from_db()
     assert (ordered.state, stopped.built) == ("failed", [])
@@ -436,7 +436,7 @@ def test_a_directory_that_is_not_the_stores_is_not_touched(ordered, stopped, dir
 def test_a_store_in_memory_is_rebuilt_by_the_engine(ordered, stopped):
     stopped.tasks[0]["stores"]["counts"]["backend"] = "memory"
 
-    work.deliver(ordered.pk)
+    delivery.deliver(ordered.pk)
 
     ordered.refresh_from_db()
     assert ordered.state == "succeeded"
@@ -446,7 +446,7 @@ def test_a_store_in_memory_is_rebuilt_by_the_engine(ordered, stopped):
 def test_a_layout_that_is_not_known_is_not_guessed(ordered, stopped):
     del stopped.tasks[0]["stores"]["counts"]["spec"]
 
-    work.deliver(ordered.pk)
+    delivery.deliver(ordered.pk)
 
     ordered.refresh_from_db()
     assert (ordered.state, stopped.built) == ("failed", [])
@@ -460,7 +460,7 @@ def test_progress_is_in_offset_slots(ordered, monkeypatch):
         work.Work, "report", lambda self, partition, **facts: (seen.append(facts), report(self, partition, **facts))
     )
 
-    work.deliver(ordered.pk)
+    delivery.deliver(ordered.pk)
 
     slots = [(each["start"], each["position"], each["end"]) for each in seen if "start" in each]
     assert slots == [(0, 250, 1_000), (0, 500, 1_000), (0, 1_000, 1_000)]
@@ -474,7 +474,7 @@ def test_compact_keeps_the_sizes_before_and_after(stopped, operator):
     stopped.facts = {"bytes_before": 900, "bytes_after": 400, "levels_before": [3], "levels_after": [0, 1]}
     job = make(operator, kind="compact", partitions=[0, 1])
 
-    work.deliver(job.pk)
+    delivery.deliver(job.pk)
 
     job.refresh_from_db()
     assert (job.state, job.result["bytes_before"], job.result["bytes_after"]) == ("succeeded", 1_800, 800)
@@ -508,13 +508,13 @@ def test_a_worker_that_shuts_down_hands_its_jobs_back(ordered, stopped, sent, mo
         return build(*args, **options)
 
     monkeypatch.setattr(restore, "build_generation", shutting_down)
-    work.deliver(ordered.pk)
+    delivery.deliver(ordered.pk)
     ordered.refresh_from_db()
     assert (ordered.state, ordered.attempts, stopped.orders) == ("running", 0, [])
 
     tasks.reap()
     assert len(sent) == 2
-    work.deliver(ordered.pk)
+    delivery.deliver(ordered.pk)
     ordered.refresh_from_db()
     assert (ordered.state, ordered.attempts) == ("succeeded", 1)
 
@@ -557,7 +557,7 @@ def test_a_cancelled_job_whose_worker_died_ends_as_cancelled(ordered, stopped):
     (stopped.directory / "g00000002.staging").mkdir()
     expire(job)
 
-    assert work.deliver(ordered.pk) is True
+    assert delivery.deliver(ordered.pk) is True
 
     ordered.refresh_from_db()
     assert ordered.state == "cancelled"
@@ -567,7 +567,7 @@ def test_a_cancelled_job_whose_worker_died_ends_as_cancelled(ordered, stopped):
 def test_an_unexpected_error_ends_the_row(ordered, monkeypatch):
     monkeypatch.setattr(rebuild.staging, "locate", lambda *_: 1 / 0)
 
-    work.deliver(ordered.pk, rebuild.run)
+    delivery.deliver(ordered.pk, rebuild.run)
 
     ordered.refresh_from_db()
     assert ordered.state == "failed"
@@ -579,7 +579,7 @@ def test_an_engine_that_is_away_is_another_attempts_business(ordered, monkeypatc
     monkeypatch.setattr(rebuild.staging, "locate", lambda *_: (_ for _ in ()).throw(work.TryAgain("away")))
 
     for _ in range(limits.ATTEMPTS_MAX):
-        assert work.deliver(ordered.pk, rebuild.run)
+        assert delivery.deliver(ordered.pk, rebuild.run)
         expire_if_running(ordered)
 
     ordered.refresh_from_db()

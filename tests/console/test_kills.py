@@ -5,14 +5,14 @@ Here the jobs that order something of the engine; the others' kills stand with t
 
 import pytest
 
-from console.jobs import control, staging, work
+from console.jobs import control, delivery, staging, work
 from tests.console.killing import deliver_and_die, delivered_three_times
 from tests.console.test_jobs import make, names, operator, ordered, sent, stopped  # noqa: F401 - fixtures by name
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 # After the effect, before the row says so.
-END = (work, "_end", False)
+END = (delivery, "_end", False)
 REBUILD = {
     "the copy is begun": (staging.Staged, "prepare", False),
     "the copy is built, not named": (staging.Staged, "complete", False),

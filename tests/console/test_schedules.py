@@ -185,4 +185,4 @@ def test_through_the_api(with_token):
 
 
 def test_beat_runs_them(settings):
-    assert settings.CELERY_BEAT_SCHEDULE["run-schedules"]["task"] == tasks.run_schedules.name
+    assert settings.CELERY_BEAT_SCHEDULE["run-schedules"]["task"] == schedules.run_due.name

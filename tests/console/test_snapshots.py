@@ -12,7 +12,7 @@ from django.conf import settings as django_settings
 from django.utils import timezone
 
 from console.browse import past
-from console.jobs import commands, lease, rebuild, snapshot, states, tasks, work
+from console.jobs import commands, delivery, lease, rebuild, snapshot, states, tasks, work
 from console.models import AuditEntry, Job, Snapshot
 from engine.query.refusal import Refusal
 from engine.query.snapshots import Snapshots
@@ -98,7 +98,7 @@ def take(shop_on_kafka, account):
             via="page", arguments=arguments,
         )  # fmt: skip
         if deliver:
-            work.deliver(job.pk)
+            delivery.deliver(job.pk)
         job.refresh_from_db()
         return job
 
@@ -230,7 +230,7 @@ KILLS = {
     "all copies are built": (snapshot, "_name", False),
     "it is named": (snapshot, "_name", True),
     "its row is made": (snapshot, "_made", True),
-    "the job's row is about to be closed": (work, "_end", False),
+    "the job's row is about to be closed": (delivery, "_end", False),
 }
 
 
@@ -260,15 +260,15 @@ def test_an_attempt_after_a_dead_worker_goes_up_to_the_same_offset(take, shop_on
     with monkeypatch.context() as patched:
         patched.setattr(rebuild.restore, "build_generation", die)
         with pytest.raises(Killed):
-            work.deliver(job.pk)
+            delivery.deliver(job.pk)
     monkeypatch.setattr(snapshot, "_settled", lambda *_: 1 / 0)
     Job.objects.filter(pk=job.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
 
-    assert work.deliver(job.pk)
+    assert delivery.deliver(job.pk)
     job.refresh_from_db()
     assert (job.state, job.attempts) == ("succeeded", 2)
     assert content(job) == {"a": (1, 1_000), "b": (2, 2_000)}
-    assert work.deliver(job.pk) is False
+    assert delivery.deliver(job.pk) is False
     assert shop_on_kafka.files() == [str(job.pk)]
 
 
@@ -303,7 +303,7 @@ def test_a_cancelled_one_leaves_nothing(take, shop_on_kafka, monkeypatch):
     Job.objects.filter(pk=job.pk).update(state="cancelling")
     Job.objects.filter(pk=job.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
 
-    work.deliver(job.pk)
+    delivery.deliver(job.pk)
 
     job.refresh_from_db()
     assert (job.state, shop_on_kafka.files(), Snapshot.objects.count()) == ("cancelled", [], 0)

@@ -12,7 +12,7 @@ from django.conf import settings as django_settings
 from django.utils import timezone
 
 from console import limits
-from console.jobs import commands, live_rows, rebuild, states, tasks, verify, work
+from console.jobs import commands, delivery, live_rows, rebuild, states, tasks, verify, work
 from console.models import AuditEntry, Difference, Job
 from console.observe import recorded, snapshot
 from tests.console import reports
@@ -120,7 +120,7 @@ def verified(shop_on_kafka, account):
     def run(**changes):
         asked = {"kind": "verify", "application": "shop", "store": "counts", "partitions": [0], "via": "page"} | changes
         job = commands.create(account("operator"), **asked)
-        work.deliver(job.pk)
+        delivery.deliver(job.pk)
         job.refresh_from_db()
         assert shop_on_kafka.names() == ["CURRENT", "g00000001"], "the copy has been removed"
         return job
@@ -180,7 +180,7 @@ def test_a_second_delivery_does_nothing(verified, shop_on_kafka):
     job = verified()
     pages = shop_on_kafka.pages
 
-    assert work.deliver(job.pk) is False
+    assert delivery.deliver(job.pk) is False
     assert shop_on_kafka.pages == pages
 
 
@@ -190,7 +190,7 @@ KILLS = {
     "it is compared": (verify, "_keep", False),
     "the rows are kept": (verify, "_keep", True),
     "the copy is removed": (verify, "clear", True),
-    "the row is about to be closed": (work, "_end", False),
+    "the row is about to be closed": (delivery, "_end", False),
 }
 
 
@@ -220,7 +220,7 @@ def test_an_attempt_after_a_dead_worker_starts_over(shop_on_kafka, account):
     (shop_on_kafka.directory / "g00000002.staging").mkdir()
     (shop_on_kafka.directory / "g00000002.staging" / "half").write_text("x")
 
-    work.deliver(job.pk)
+    delivery.deliver(job.pk)
 
     job.refresh_from_db()
     assert (job.state, job.result["same"]) == ("succeeded", 3)
@@ -310,7 +310,7 @@ def test_rows_and_counts_stand_or_fall_together(verified, shop_on_kafka):
     Job.objects.filter(pk=job.pk).update(state="running", lease_until=None, result={"generations": {}}, ended_at=None)
     Job.objects.filter(pk=job.pk).update(lease_owner="dead", lease_until=timezone.now() - timedelta(seconds=1))
 
-    assert work.deliver(job.pk)
+    assert delivery.deliver(job.pk)
 
     assert [each["ordinal"] for each in recorded.differences(job.pk)] == [0, 1, 2]
 
@@ -321,7 +321,7 @@ def test_against_a_snapshot_whatever_differs_has_changed_since(verified, shop_on
         account("operator"), kind="snapshot", application="shop", store="counts", partitions=[0], via="page",
         arguments={"as_of_offset": 3},
     )  # fmt: skip
-    work.deliver(taken.pk)
+    delivery.deliver(taken.pk)
     shop_on_kafka.rows = {b"b": (20, 1_000), b"c": (3, 1_000)}
 
     job = verified(arguments={"against": str(taken.pk)})

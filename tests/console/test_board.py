@@ -53,7 +53,7 @@ def test_tombstones_take_copies_away_and_the_partition_stays(shop, state):
 
 def test_a_standby_that_takes_over_is_one_copy_and_not_two(shop, state):
     shop.report(reports.store("counts", "0_0", "engine-2", role="standby"))
-    assert [copy.role for copy in state().stores["counts"][0]] == ["active", "standby"]
+    assert sorted(copy.role for copy in state().stores["counts"][0]) == ["active", "standby"]
     shop.report(reports.store("counts", "0_0", "engine-2", sequence=2, role="active", keys_estimate=7))
     shop.topic.tombstone(reports.store("counts", "0_0", "engine-1"))
     shop.settle()

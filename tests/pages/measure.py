@@ -317,7 +317,7 @@ def _update(page: Any, observer: Any, number: int) -> float:
             record = reports.instance(f"engine-{index}", APP, sequence=100_000 + number, rates=status.Rates(**fields))
             observer.take(record.key.encode(), _encoded(record), _now())
     words = f"{rate:,.0f}/s"
-    while words not in page.inner_text(".app-card .foot-rate"):
+    while words not in " ".join(page.locator(".app-card .foot-rate").all_inner_texts()):
         time.sleep(0.01)
         assert time.monotonic() - began < 30, "the page never showed it"
     return 1000 * (time.monotonic() - began)

@@ -8,8 +8,8 @@ from django.http import HttpResponse
 
 from console.observe import recorded
 from console.observe.board import reader
+from console.observe.lag_tables import time_lag
 from console.observe.store_shapes import percent, primary
-from console.observe.tables import time_lag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

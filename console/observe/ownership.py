@@ -15,7 +15,7 @@ from console import limits
 from console.models import Observed, Ownership
 from console.observe.lives import when
 from console.observe.recorded import ms
-from console.observe.tables import task_order
+from console.observe.task_tables import task_order
 
 if TYPE_CHECKING:
     from collections.abc import Collection

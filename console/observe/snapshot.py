@@ -16,7 +16,7 @@ import msgspec
 from console.lag import history, verdicts
 from console.models import Application
 from console.observe import choice as choices
-from console.observe import flow, problems, recorded, store_shapes, tables
+from console.observe import copy_tables, flow, lag_tables, problems, recorded, store_shapes, task_tables
 from console.observe.board import CAUGHT_UP, State, reader
 from console.observe.store_shapes import rows
 
@@ -105,7 +105,7 @@ def application(app: str, choice: Choice | None = None) -> Snapshot | None:
     stale = board.observer["stale"]
     found = problems.of_application(state)
     seen = Application.objects.filter(id=app).first()
-    items = tables.task_items(state)
+    items = task_tables.task_items(state)
     chosen = choices.pick(items, choice)
     names = None if choice is None else [items[place].name for place in chosen.places]
     return _snapshot(
@@ -117,9 +117,9 @@ def application(app: str, choice: Choice | None = None) -> Snapshot | None:
         lag=_lag_total(state),
         rates=_rates(state),
         instances=[_instance(state, record, stale=stale) for _, record in sorted(state.instances.items())],
-        tasks=tables.tasks(state, names),
+        tasks=task_tables.tasks(state, names),
         task_states=state.made.of("task states", (items,), lambda: _counts(each.state for each in items)),
-        matrix=tables.matrix(state, names),
+        matrix=task_tables.matrix(state, names),
         chosen=chosen.as_facts(),
         stores=_stores(state, bounded=choice is not None),
         topology={"hash": state.topology.hash, "description": state.topology.description} if state.topology else None,
@@ -137,7 +137,7 @@ def tasks(app: str, choice: Choice, first: Collection[str] = ()) -> Snapshot | N
     state = _state(board, app)
     if state is None:
         return None
-    items = tables.task_items(state)
+    items = task_tables.task_items(state)
     if first:
         items = sorted(items, key=lambda each: each.name not in first)
     chosen = choices.pick(items, choice)
@@ -145,7 +145,7 @@ def tasks(app: str, choice: Choice, first: Collection[str] = ()) -> Snapshot | N
         board,
         id=app,
         instances=list(store_shapes.instance_names(state)),
-        tasks=tables.tasks(state, [items[place].name for place in chosen.places]),
+        tasks=task_tables.tasks(state, [items[place].name for place in chosen.places]),
         chosen=chosen.as_facts(),
     )
 
@@ -171,7 +171,7 @@ def store(app: str, store: str, choice: Choice | None = None) -> Snapshot | None
             key: described.get(key)
             for key in ("key_serde", "value_serde", "changelog", "caching", "window_ms", "retention_ms", "sub_topology")
         },
-        positions=tables.positions(state, store, numbers),
+        positions=copy_tables.positions(state, store, numbers),
         holders=_holders(state, store),
         chosen=chosen.as_facts(),
         jobs=recorded.jobs(app, store=store, in_states=_RUNNING_JOBS),
@@ -211,7 +211,7 @@ def restores(app: str | None = None) -> Snapshot:
     """Return running restores (live) and ended ones (recorded)."""
     board = reader.read()
     running = [
-        tables.running_restore(state, record)
+        copy_tables.running_restore(state, record)
         for state in board.applications.values()
         if app in {None, state.id}
         for partitions in state.stores.values()
@@ -238,7 +238,7 @@ def lag(app: str, choice: Choice | None = None, pages: Mapping[str, int] | None 
     if state is None:
         return None
     found = problems.of_application(state)
-    inputs, stores = tables.input_lags(state), tables.store_lags(state)
+    inputs, stores = lag_tables.input_lags(state), lag_tables.store_lags(state)
     chosen = {
         name: _worst(state, name, choice and replace(choice, page=(pages or {}).get(name, 0)))
         for name in ("inputs", "changelogs", "standbys")
@@ -250,21 +250,21 @@ def lag(app: str, choice: Choice | None = None, pages: Mapping[str, int] | None 
         verdict=problems.verdict(state, found, stale=board.observer["stale"]),
         problems=found,
         lag=_lag_total(state),
-        inputs=tables.input_lag(state, chosen["inputs"].places if choice else None),
-        stores=tables.store_lag(state, in_stores if choice else None),
+        inputs=lag_tables.input_lag(state, chosen["inputs"].places if choice else None),
+        stores=lag_tables.store_lag(state, in_stores if choice else None),
         chosen={name: each.as_facts() for name, each in chosen.items()},
         skew=state.made.of("skew", (inputs, stores), lambda: _skew(state)),
         furthest=state.made.of(
             "furthest",
             (inputs, stores),
-            lambda: tables.furthest("input", inputs.items()) + tables.furthest("store", stores.items()),
+            lambda: lag_tables.furthest("input", inputs.items()) + lag_tables.furthest("store", stores.items()),
         ),
     )
 
 
 def _skew(state: State) -> list[dict[str, Any]]:
-    stores = tables.store_lags(state, with_global=True)
-    return tables.skew("input", tables.input_lags(state).items()) + tables.skew("store", stores.items())
+    stores = lag_tables.store_lags(state, with_global=True)
+    return lag_tables.skew("input", lag_tables.input_lags(state).items()) + lag_tables.skew("store", stores.items())
 
 
 _ROLES = {"changelogs": {"active", "global"}, "standbys": {"standby"}}
@@ -273,13 +273,13 @@ _ROLES = {"changelogs": {"active", "global"}, "standbys": {"standby"}}
 def _worst(state: State, what: str, choice: Choice | None) -> choices.Chosen:
     """Choose among the partitions of one of the lag's tables, the worst first."""
     if what == "inputs":
-        items = tables.input_items(state)
-        places = state.made.of("worst", (items,), lambda: tables.worst_first(items, range(len(items))), about=what)
+        items = lag_tables.input_items(state)
+        places = state.made.of("worst", (items,), lambda: lag_tables.worst_first(items, range(len(items))), about=what)
     else:
-        items, copies = tables.store_items(state), tables.store_places(state)
+        items, copies = lag_tables.store_items(state), lag_tables.store_places(state)
 
         def make() -> list[int]:
-            return tables.worst_first(
+            return lag_tables.worst_first(
                 items, [place for place, each in enumerate(copies) if each.copy.role in _ROLES[what]]
             )
 
@@ -358,7 +358,7 @@ def _card(state: State, verdict: dict[str, str], *, stale: bool, bounded: bool) 
             "running": sum(record.state == "running" for record in running),
             "unreachable": len(state.instances) - len(running),
         },
-        "tasks": len(tables.known_tasks(state)),
+        "tasks": len(task_tables.known_tasks(state)),
         "partitions": sum(store["partitions"] for store in stores),
         "rates": _rates(state),
         "lag": _lag_total(state),
@@ -420,5 +420,5 @@ def _instance(state: State, record: InstanceStatus, *, stale: bool) -> dict[str,
         "unreachable_since": silent["since"] if silent else None,
         "age_ms": max(time.time_ns() // 1_000_000 - record.at, 0),
         "verdict": problems.instance_verdict(state, record, stale=stale),
-        "standby_tasks": tables.standby_tasks(state).get(record.instance, []),
+        "standby_tasks": task_tables.standby_tasks(state).get(record.instance, []),
     }

@@ -10,7 +10,7 @@ from django.shortcuts import redirect
 
 from console.access.policy import requires
 from console.observe import snapshot
-from console.observe.tables import LINES
+from console.observe.lag_tables import LINES
 from console.pages import chooser, hues, shell, verdicts
 
 if TYPE_CHECKING:

@@ -8,10 +8,9 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from console.models import Job, Restore
-from console.observe import restore_detail, snapshot
+from console.observe import copy_tables, restore_detail, snapshot
 from console.observe.board import State
 from console.observe.lives import Writer
-from console.observe.tables import _beside
 from tests.console import reports
 from tests.console.test_commands import run, run_as  # noqa: F401 - fixtures
 
@@ -109,4 +108,17 @@ def test_a_standby_of_a_lost_instance_is_not_called_caught_up():
     record = reports.store("counts", "0_0", "engine-2", role="standby", phase="done", lag=0)
     state = State("shop")
     state.unreachable["engine-2"] = {"since": 1, "reason": "silent"}
-    assert _beside(state, record)[0] == "UNKNOWN"
+    assert copy_tables.beside(state, record)[0] == "UNKNOWN"
+
+
+def test_copies_stand_in_one_order_wherever_they_are_listed(shop):
+    now = reports.now_ms()
+    shop.report(
+        reports.store("counts", "0_0", "engine-1", role="standby", phase="done", lag=0, sequence=5, at=now),
+        reports.store("counts", "0_0", "engine-2", phase="done", lag=0, sequence=5, at=now - 1_000),
+        reports.store("counts", "0_0", "engine-3", phase="done", lag=0, sequence=5, at=now),
+    )
+    listed = [snapshot.store("shop", "counts")["positions"], snapshot.lag("shop")["stores"]]
+    for table in listed:
+        copies = [(row["instance"], row["role"]) for row in snapshot.rows(table) if row["partition"] == 0]
+        assert copies == [("engine-3", "active"), ("engine-2", "active"), ("engine-1", "standby")]

@@ -43,7 +43,9 @@ class Invalid(Exception):
         self.problems = problems
 
 
-def save(user: User, given: Mapping[str, str], *, rule: AlertRule | None = None, address: str = "") -> AlertRule:
+def save(
+    user: User, given: Mapping[str, str], *, rule: AlertRule | None = None, via: str = "page", address: str = ""
+) -> AlertRule:
     """Make a rule, or change the given one. Raises ``Invalid``; an audit that fails undoes it."""
     values = parse(given)
     if rule is None and AlertRule.objects.count() >= limits.ALERT_RULES_MAX:
@@ -62,7 +64,7 @@ def save(user: User, given: Mapping[str, str], *, rule: AlertRule | None = None,
             audit.write(
                 user,
                 action,
-                via="page",
+                via=via,
                 address=address,
                 application=rule.application,
                 parameters=_told(rule),
@@ -72,20 +74,20 @@ def save(user: User, given: Mapping[str, str], *, rule: AlertRule | None = None,
     return rule
 
 
-def delete(user: User, rule: AlertRule, *, address: str = "") -> None:
+def delete(user: User, rule: AlertRule, *, via: str = "page", address: str = "") -> None:
     """Delete a rule; its history stays."""
     with transaction.atomic():
-        audit.write(user, "delete-alert-rule", via="page", address=address, application=rule.application, parameters=_told(rule))  # fmt: skip
+        audit.write(user, "delete-alert-rule", via=via, address=address, application=rule.application, parameters=_told(rule))  # fmt: skip
         evaluate.withdraw(rule, "the rule was deleted", timezone.now())
         rule.delete()
 
 
-def send_test(user: User, rule: AlertRule, *, address: str) -> list[AlertDelivery]:
+def send_test(user: User, rule: AlertRule, *, via: str = "page", address: str) -> list[AlertDelivery]:
     """Queue a test message to every receiver of the rule."""
     receivers = [("webhook", rule.webhook_url)] if rule.webhook_url else []
     receivers += [("email", each) for each in rule.emails]
     with transaction.atomic():
-        audit.write(user, "test-alert-rule", via="page", address=address, application=rule.application, parameters=_told(rule))  # fmt: skip
+        audit.write(user, "test-alert-rule", via=via, address=address, application=rule.application, parameters=_told(rule))  # fmt: skip
         return [
             AlertDelivery.objects.create(rule_name=rule.name, transition="test", channel=channel, target=target)
             for channel, target in receivers

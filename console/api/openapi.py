@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from console.access.policy import ACTIONS
+from console.alerts.conditions import CONDITIONS, VERDICTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,6 +107,19 @@ SCHEMAS: dict[str, Any] = {
             "keep_hours; verify: against (the id of a snapshot) instead of the changelog. They may also stand at the top",
         },
         id={"type": "string", "format": "uuid", "description": "yours: sending it twice makes one job"},
+    ),
+    "NewAlertRule": _object(
+        "name condition",
+        name=_TEXT,
+        application={"type": "string", "description": "empty: any"},
+        condition={"enum": list(CONDITIONS)},
+        subject={"type": "string", "description": "a topic, store or instance; empty: any"},
+        threshold={"type": "integer", "minimum": 0, "description": "records; seconds for lag in time and restores"},
+        verdict={"enum": list(VERDICTS)},
+        for_seconds={"type": "integer", "minimum": 0, "description": "shorter spells are not told"},
+        webhook_url=_TEXT,
+        emails={"type": "array", "items": _TEXT},
+        enabled={"type": "boolean"},
     ),
     "NewSchedule": _object(
         "kind application store cron",

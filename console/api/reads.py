@@ -6,8 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from console import limits
-from console.access import audit_trail, policy
-from console.alerts import shown
+from console.access import audit_trail
 from console.api.errors import ApiError
 from console.browse import changelog_facts, entries, history, storage
 from console.health import self_check
@@ -142,11 +141,6 @@ def lag(call: Call) -> dict[str, Any]:
     points = call.number("points", 300, 2_000)
     answer["history"] = snapshot.lag_history(app, kind, name, since, until, points)
     return answer
-
-
-def alerts(call: Call) -> dict[str, Any]:
-    """Alert rules and what became of them; who may not write rules does not see a webhook's path."""
-    return shown.everything(secrets=policy.allowed(call.user, "manage-alerts"))
 
 
 def restores(call: Call) -> dict[str, Any]:

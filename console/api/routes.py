@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from console.access.policy import BY_ARGUMENT
-from console.api import jobs, metrics, openapi, reads, schedules, snapshots
+from console.api import alerts, jobs, metrics, openapi, reads, schedules, snapshots
 from console.api.dispatch import Route
 
 _APP = "/api/v1/applications/{app}"
 _STORE = _APP + "/stores/{store}"
+_ALERTS = "/api/v1/alerts"
 _SNAPSHOT = _STORE + "/snapshots/{snapshot}"
 _ENTRIES = (
     ("key", "one key; with window_from or session_from: its windows or sessions"),
@@ -171,9 +172,10 @@ ROUTES: tuple[Route, ...] = (
         answer="Job",
         status=201,
     ),
-    Route(
-        "GET", "/api/v1/alerts", "read-alerts", reads.alerts, "Alert rules, what is open, what ended, and what was sent"
-    ),
+    Route("GET", _ALERTS, "read-alerts", alerts.listing, "Alert rules, what is open, what ended, and what was sent"),
+    Route("POST", _ALERTS + "/rules", "manage-alerts", alerts.create, "Make a rule", body="NewAlertRule", status=201),
+    Route("POST", _ALERTS + "/rules/{rule}/test", "manage-alerts", alerts.send_test, "Send its receivers a test"),
+    Route("DELETE", _ALERTS + "/rules/{rule}", "manage-alerts", alerts.delete, "Delete a rule; its history stays"),
     Route("GET", "/api/v1/jobs/{job}", "read-jobs", jobs.show, "One job", answer="Job"),
     Route(
         "GET",

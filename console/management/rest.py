@@ -37,6 +37,10 @@ class Api:
         """Send a JSON body."""
         return self._answer("POST", path, json=body or {})
 
+    def delete(self, path: str) -> dict[str, Any]:
+        """Have what is there deleted."""
+        return self._answer("DELETE", path)
+
     def _answer(self, method: str, path: str, **what: Any) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {self.token}"}
         try:

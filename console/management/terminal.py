@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -11,6 +13,8 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from django.core.management.base import BaseCommand
 
 _UNKNOWN = "\N{EN DASH}"
 _PIPE_COLUMNS = 300
@@ -29,6 +33,19 @@ def table(columns: list[tuple[str, str]], rows: Iterable[list[Any]]) -> str:
     with console.capture() as captured:
         console.print(made)
     return captured.get()
+
+
+def say(command: BaseCommand, options: dict[str, Any], found: Any, text: str) -> None:
+    """Write the text, or with ``--json`` what it was made from."""
+    if options["json"]:
+        command.stdout.write(json.dumps(found, ensure_ascii=False, indent=2))
+    else:
+        command.stdout.write(text, ending="")
+
+
+def moment(at_ms: int | None) -> str:
+    """Write a time, in UTC."""
+    return _UNKNOWN if at_ms is None else datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def number(value: float | None) -> str:

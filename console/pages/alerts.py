@@ -17,7 +17,7 @@ from console.alerts import rules, shown, tasks
 from console.alerts.conditions import CONDITIONS, VERDICTS
 from console.models import AlertRule
 from console.observe import snapshot
-from console.pages import links, shell
+from console.pages import copy_as, links, shell
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -30,8 +30,18 @@ def alerts(request: HttpRequest) -> HttpResponse:
     found = shown.everything(secrets=may_manage)
     for each in found["open"] + found["history"]:
         each["href"] = _href(each)
+    for each in found["rules"] if may_manage else ():
+        each["actions"] = [_copied(request, each["id"], "test")]
     context = found | {"may_manage": may_manage, "manage_role": policy.ACTIONS["manage-alerts"]}
+    context["copies"] = copy_as.call(request, "GET", "/api/v1/alerts", command=["alerts", "list"])
     return shell.page(request, "pages/alerts.html", snapshot.rail(), context, section="alerts", topic="overview")
+
+
+def _copied(request: HttpRequest, rule: int, name: str) -> dict[str, Any]:
+    """Return an action on a rule as things to paste."""
+    method, path = ("POST", "/test") if name == "test" else ("DELETE", "")
+    command = ["alerts", name, str(rule)]
+    return {"name": name, "ways": copy_as.call(request, method, f"/api/v1/alerts/rules/{rule}{path}", command=command)}
 
 
 @requires("manage-alerts")
@@ -92,6 +102,7 @@ def _form(request: HttpRequest, rule: AlertRule | None, given: dict[str, str]) -
         "verdict_choices": VERDICTS,
         "known_applications": [each["id"] for each in seen["applications"]],
         "known_names": sorted(names),
+        "actions": [_copied(request, rule.pk, name) for name in ("test", "delete")] if rule else [],
         "mail_configured": settings.EMAIL_CONFIGURED,
     }
     status = 422 if problems else 200

@@ -39,11 +39,28 @@ _NEXT_SHOWN = 3
 def listing(request: HttpRequest) -> HttpResponse:
     """Draw all schedules."""
     seen = snapshot.jobs()
-    found = schedules.listing()
     may = policy.allowed(request.user, "schedule")
+    found = (
+        [each | {"actions": _actions(request, each)} for each in schedules.listing()] if may else schedules.listing()
+    )
     context = {"schedules": found, "may": may, "role_needed": policy.ACTIONS["schedule"]}
-    context["copies"] = copy_as.call(request, "GET", "/api/v1/schedules")
+    context["copies"] = copy_as.call(request, "GET", "/api/v1/schedules", command=["schedules", "list"])
     return shell.page(request, "pages/schedules.html", seen, context, section="jobs", topic="jobs")
+
+
+def _actions(request: HttpRequest, schedule: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what can be done with a schedule, as things to paste."""
+    which = schedule["id"]
+    change = "resume" if schedule["paused"] else "pause"
+    return [
+        {
+            "name": name,
+            "ways": copy_as.call(
+                request, method, f"/api/v1/schedules/{which}{path}", command=["schedules", name, which]
+            ),
+        }
+        for name, method, path in ((change, "POST", f"/{change}"), ("delete", "DELETE", ""))
+    ]
 
 
 @requires("schedule")
@@ -74,7 +91,13 @@ def new(request: HttpRequest, app: str, store: str) -> HttpResponse:
     if when:
         context |= _preview(request, seen, kind, partitions or known, when, arguments)
         body = {"kind": kind, "application": app, "store": store, "partitions": partitions, "cron": when, "why": why}
-        context["copies"] = copy_as.call(request, "POST", "/api/v1/schedules", body=body | {"arguments": arguments})
+        words = ["schedules", "create", kind, app, store, "--cron", when]
+        words += [word for each in partitions for word in ("--partition", str(each))]
+        words += [word for name, value in arguments.items() for word in ("--argument", f"{name}={value}")]
+        words += ["--why", why] if why else []
+        context["copies"] = copy_as.call(
+            request, "POST", "/api/v1/schedules", body=body | {"arguments": arguments}, command=words
+        )
     return shell.page(request, "pages/new_schedule.html", seen, context, section="jobs", app=app)
 
 

@@ -96,7 +96,9 @@ def _shared(request: HttpRequest, seen: dict[str, Any], found: dict[str, Any]) -
     return {
         "snapshot": found,
         "may_delete": policy.allowed(request.user, "snapshot", app, name),
-        "delete_copies": copy_as.call(request, "DELETE", path),
+        "delete_copies": copy_as.call(
+            request, "DELETE", path, command=["snapshots", "delete", app, name, str(found["number"]), "--yes"]
+        ),
     }
 
 

@@ -1,4 +1,5 @@
 import ipaddress
+import json
 import socket
 import threading
 from datetime import UTC, datetime, timedelta
@@ -443,3 +444,51 @@ def test_the_api_shows_rules_and_what_is_open_without_secrets_to_a_viewer(with_t
     assert with_token("operator").get("/api/v1/alerts").json()["rules"][0]["receivers"] == [
         "https://hooks.example.com/s3cret"
     ]
+
+
+def test_a_rule_is_made_tested_and_deleted_through_the_api_and_each_is_audited(with_token, monkeypatch):
+    monkeypatch.setattr("console.alerts.tasks.look.apply_async", lambda **_: None)
+    client = with_token("operator")
+
+    def send(method, path, body=None):
+        return client.generic(
+            method, f"/api/v1/alerts/rules{path}", json.dumps(body or {}), content_type="application/json"
+        )
+
+    given = {
+        "name": "behind",
+        "condition": "lag-time",
+        "threshold": 90,
+        "emails": ["ada@example.com", "bob@example.com"],
+    }
+    made = send("POST", "", given)
+    assert made.status_code == 201
+    made = made.json()["rule"]
+    assert (made["threshold"], made["enabled"], made["receivers"]) == (
+        90_000,
+        True,
+        ["ada@example.com", "bob@example.com"],
+    )
+    assert AlertRule.objects.get().created_by.username == "operator-user"
+    for wrong, words in (
+        ({"odd": 1}, "odd"), ({"condition": "mood"}, "condition"), ({"emails": [1]}, "emails"), ({"threshold": None}, "threshold"), ({}, "this name"),
+    ):  # fmt: skip
+        answer = send("POST", "", given | wrong)
+        assert answer.status_code == 400, wrong
+        assert words in answer.json()["error"]["message"]
+    assert len(send("POST", f"/{made['id']}/test").json()["queued"]) == 2
+    assert transitions() == ["test", "test"]
+    assert send("DELETE", f"/{made['id']}").json() == {"deleted": made["id"]}
+    for gone in (str(made["id"]), "9" * 30, "-1", "x"):
+        assert send("POST", f"/{gone}/test").status_code == 404
+    told = AuditEntry.objects.order_by("id").values_list("action", "via")
+    assert list(told) == [(f"{what}-alert-rule", "api") for what in ("create", "test", "delete")]
+
+
+def test_a_viewer_makes_tests_and_deletes_no_rule_through_the_api(with_token):
+    kept, client = rule(), with_token("viewer")
+    for method, path in (("POST", ""), ("POST", f"/{kept.pk}/test"), ("DELETE", f"/{kept.pk}")):
+        answer = client.generic(method, f"/api/v1/alerts/rules{path}", "{}", content_type="application/json")
+        assert answer.status_code == 403
+    assert AlertRule.objects.filter(pk=kept.pk).exists()
+    assert AlertDelivery.objects.count() == 0

@@ -140,3 +140,93 @@ def test_a_job_that_may_not_be_or_makes_no_sense_is_refused_in_words(run_as):
         run("jobs", "start", "snapshot", "shop", "counts", "--partition", "0", "--yes")
     with pytest.raises(CommandError, match="name=value"):
         run("jobs", "start", "export", "shop", "counts", "--argument", "csv", "--yes")
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_schedule_is_made_paused_resumed_and_deleted(run_as):
+    run = run_as("operator")
+    assert run("schedules", "list") == "No schedule yet.\n"
+    asked = ("schedules", "create", "compact", "shop", "counts", "--cron", "15 4 * * *", "--why", "nightly")
+    assert "the content stays what it is" in run(*asked, "--dry-run")
+    assert run("schedules", "list") == "No schedule yet.\n"
+    made = json.loads(run(*asked, "--partition", "1", "--json"))["schedule"]
+    assert (made["cron"], made["partitions"], made["why"], made["paused"]) == ("15 4 * * *", [1], "nightly", False)
+
+    listed = run("schedules", "list", "shop")
+    assert made["id"][:8] in listed
+    assert "04:15:00 UTC" in listed
+    assert json.loads(run("schedules", "list", "none", "--json"))["schedules"] == []
+    assert "paused" in run("schedules", "pause", made["id"][:8])
+    assert "04:15:00 UTC" in run("schedules", "resume", made["id"])
+    assert json.loads(run("schedules", "delete", made["id"], "--json")) == {"deleted": made["id"]}
+    with pytest.raises(CommandError, match="no such schedule") as raised:
+        run("schedules", "pause", made["id"])
+    assert raised.value.returncode == 3
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_schedule_that_makes_no_sense_or_may_not_be_is_refused_in_words(run_as):
+    run = run_as("operator")
+    with pytest.raises(CommandError, match="five fields"):
+        run("schedules", "create", "compact", "shop", "counts", "--cron", "often")
+    for _ in range(2):
+        run("schedules", "create", "compact", "shop", "counts", "--cron", "@daily")
+    with pytest.raises(CommandError, match="2 schedules have an id that begins so"):
+        run("schedules", "delete", "")
+    with pytest.raises(CommandError, match="forbidden"):
+        run_as("viewer")("schedules", "create", "compact", "shop", "counts", "--cron", "@daily")
+
+
+def test_alerts_are_listed_with_an_exit_code_and_a_rule_is_tested_and_deleted(run_as, monkeypatch):
+    from django.utils import timezone
+
+    from console.models import Alert, AlertDelivery, AlertRule
+
+    monkeypatch.setattr("console.alerts.tasks.look.apply_async", lambda **_: None)
+    run = run_as("operator")
+    assert run("alerts", "list") == "No rule yet.\n"
+    rule = AlertRule.objects.create(
+        name="behind", condition="lag-records", threshold=1, for_seconds=0, emails=["ada@example.com"]
+    )
+    shown = run("alerts", "list")
+    assert "behind" in shown
+    assert "ada@example.com" in shown
+    assert "1 test message under way" in run("alerts", "test", "behind")
+    assert AlertDelivery.objects.get().transition == "test"
+
+    Alert.objects.create(rule=rule, rule_name="behind", application="shop", kind="input", name="orders", state=Alert.FIRING, words="5 behind", since=timezone.now())  # fmt: skip
+    with pytest.raises(CommandError, match="1 alert firing"):
+        run("alerts", "list")
+    assert json.loads(run("alerts", "delete", str(rule.pk), "--json")) == {"deleted": rule.pk}
+    with pytest.raises(CommandError, match="no alert rule"):
+        run("alerts", "test", "behind")
+
+
+def test_snapshots_are_listed_and_deleted(run_as, monkeypatch):
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    from console.models import Job, Snapshot
+
+    run = run_as("operator")
+    assert run("snapshots", "list", "shop", "counts") == "No snapshot.\n"
+    monkeypatch.setattr("console.jobs.tasks.clear.apply_async", lambda **_: None)
+    job = Job.objects.create(number=11, kind="snapshot", application="shop", store="counts", queue="host.h1")
+    Snapshot.objects.create(
+        id=job.pk, number=11, application="shop", store="counts", instance="engine-1", host="h1", directory="/nowhere", bytes=412_000,
+        partitions=[{"partition": 0, "begin": 0, "position": 58_000, "records": 16_400, "bytes": 412_000}], as_of={"offset": 58_000},
+        expires_at=timezone.now() + timedelta(days=3),
+    )  # fmt: skip
+    shown = run("snapshots", "list", "shop", "counts")
+    assert all(words in shown for words in ("#11", "offset 58,000", "16,400", "412.0 kB"))
+    with pytest.raises(CommandError, match="give --yes"):
+        run("snapshots", "delete", "shop", "counts", "11")
+    with pytest.raises(CommandError, match="forbidden"):
+        run_as("viewer")("snapshots", "delete", "shop", "counts", "11", "--yes")
+    run = run_as("operator")
+    assert json.loads(run("snapshots", "delete", "shop", "counts", "#11", "--yes", "--json")) == {
+        "deleted": str(job.pk)
+    }
+    with pytest.raises(CommandError, match="no snapshot"):
+        run("snapshots", "delete", "shop", "counts", str(job.pk), "--yes")

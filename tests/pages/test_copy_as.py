@@ -7,8 +7,9 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from django.core.management import load_command_class
 from django.test import RequestFactory
+from django.urls import resolve
 
-from console.pages import copy_as, new_job
+from console.pages import alerts, copy_as, new_job, schedules
 
 
 def copies(params, kind="key-value"):
@@ -71,3 +72,32 @@ def test_every_action_can_be_started_with_what_its_preview_gives(kind):
     body = json.loads(curl[curl.index("-d") + 1])
     assert (body["id"], body["dry_run"], body["partitions"]) == ("6b1f4f2e", False, [1, 3])
     compile(found["Python"], "copied", "exec")
+
+
+SCHEDULE = {"id": "6b1f4f2e-0000-4000-8000-000000000000", "paused": False}
+
+
+@pytest.mark.parametrize(
+    ("copied", "command", "expected"),
+    [
+        (lambda request: schedules._actions(request, SCHEDULE), "schedules", ["pause", "delete"]),
+        (lambda request: schedules._actions(request, SCHEDULE | {"paused": True}), "schedules", ["resume", "delete"]),
+        (
+            lambda request: [alerts._copied(request, 7, name) for name in ("test", "delete")],
+            "alerts",
+            ["test", "delete"],
+        ),
+    ],
+)
+def test_what_is_copied_of_an_action_is_taken_by_the_command_and_names_a_route(copied, command, expected):
+    for each, action in zip(copied(RequestFactory().get("/")), expected, strict=True):
+        assert each["name"] == action
+        ways = {way["name"]: way["text"] for way in each["ways"]}
+        words = shlex.split(ways["CLI"])
+        assert words[:4] == ["uv", "run", "manage.py", command]
+        taken = load_command_class("console", command).create_parser("manage.py", command).parse_args(words[4:])
+        assert taken.action == action
+        curl = shlex.split(ways["curl"])
+        assert curl[1:3] == ["-X", "DELETE" if action == "delete" else "POST"]
+        assert resolve(urlsplit(curl[-1]).path)
+        compile(ways["Python"], "copied", "exec")

@@ -24,6 +24,9 @@ def test_one_is_previewed_made_paused_and_deleted(signed_in: Any, site: Site) ->
     signed_in.wait_for_url("**/schedules/")
     row = signed_in.locator("tbody tr:has-text('15 4 * * *')")
     assert "departures-by-carrier" in row.inner_text()
+    row.locator("summary:has-text('Copy as')").click()
+    assert [line.split(":")[0] for line in row.locator(".row-copies p").all_inner_texts()] == ["pause", "delete"]
+    assert "manage.py schedules pause " in row.locator("[data-copy]:has-text('CLI')").first.get_attribute("data-copy")
     row.locator("button:has-text('Pause')").click()
     signed_in.wait_for_selector("tbody tr:has-text('15 4 * * *') .state:has-text('paused')")
     row.locator("button:has-text('Delete')").click()

@@ -6,14 +6,13 @@ the job to its end and fails with it.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from console.management import rest, terminal
+from console.management import dry_run, rest, terminal
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -28,9 +27,6 @@ _JOBS = [
 ]  # fmt: skip
 _PARTS = [
     ("partition", "right"), ("phase", "left"), ("from", "right"), ("at", "right"), ("to", "right"), ("done", "right"), ("rate", "right"),
-]  # fmt: skip
-_PREVIEW = [
-    ("partition", "right"), ("on", "left"), ("records, about", "right"), ("takes, about", "right"), ("disk needed", "right"),
 ]  # fmt: skip
 
 
@@ -50,14 +46,7 @@ class Command(BaseCommand):
         for each in (show, cancel):
             each.add_argument("job", help="its number or its id")
         start = actions.add_parser("start", help="show the dry run, ask, and start a job")
-        for name in ("kind", "application", "store"):
-            start.add_argument(name)
-        start.add_argument("--partition", type=int, action="append", help="may be given more than once (default: all)")
-        start.add_argument(
-            "--argument", action="append", metavar="NAME=VALUE", help="such as as_of_offset=58000, format=csv"
-        )
-        start.add_argument("--why", default="", help="for the history")
-        start.add_argument("--dry-run", action="store_true", help="show what it would do, and nothing else")
+        dry_run.add_arguments(start)
         start.add_argument("--yes", action="store_true", help="do not ask")
         for each in (start, show):
             each.add_argument("--wait", action="store_true", help="follow it to its end, and fail when it fails")
@@ -71,7 +60,7 @@ class Command(BaseCommand):
             params = {"application": options["application"]} if options["application"] else {}
             found = api.get("jobs", **params)
             rows = [_row(each) for each in found["jobs"]]
-            self._say(options, found, terminal.table(_JOBS, rows) if rows else "No job yet.\n")
+            terminal.say(self, options, found, terminal.table(_JOBS, rows) if rows else "No job yet.\n")
         elif options["action"] == "start":
             self._start(api, options)
         else:
@@ -87,10 +76,10 @@ class Command(BaseCommand):
             found = api.get(f"applications/{app}/stores/{store}")
             partitions = sorted({each["partition"] for each in found["positions"]})
         body = {"kind": kind, "application": app, "store": store, "partitions": partitions, "why": options["why"]}
-        body["arguments"] = _arguments(options["argument"] or [])
+        body["arguments"] = dry_run.arguments(options["argument"] or [])
         shown = api.post("jobs", body | {"dry_run": True})["dry_run"]
         if options["dry_run"] or not options["json"]:
-            self._say(options, {"dry_run": shown}, _preview(shown))
+            terminal.say(self, options, {"dry_run": shown}, dry_run.table(shown))
         if not shown["can_run"]:
             raise CommandError("it cannot run now: " + " ".join(shown["problems"]))
         if options["dry_run"]:
@@ -115,15 +104,9 @@ class Command(BaseCommand):
             *([str(job["result"]["words"])] if job["result"].get("words") else []),
             f"id {job['id']}, asked by {job['created_by'] or 'nobody known'}, took {terminal.span(job['duration_ms'])}",
         ]
-        self._say(options, job, "\n".join(lines) + "\n" + terminal.table(_PARTS, rows))
+        terminal.say(self, options, job, "\n".join(lines) + "\n" + terminal.table(_PARTS, rows))
         if options.get("wait") and job["state"] != "succeeded":
             raise CommandError(f"the job has {job['state']}: {job['reason'] or 'no reason was given'}")
-
-    def _say(self, options: dict[str, Any], found: dict[str, Any], text: str) -> None:
-        if options["json"]:
-            self.stdout.write(json.dumps(found, ensure_ascii=False, indent=2))
-        else:
-            self.stdout.write(text, ending="")
 
 
 def _find(api: Api, job: str) -> dict[str, Any]:
@@ -135,16 +118,6 @@ def _find(api: Api, job: str) -> dict[str, Any]:
     if found is None:
         raise CommandError(f"there is no job #{text} among the newest 100: give its id", returncode=3)
     return dict(found)
-
-
-def _arguments(given: list[str]) -> dict[str, Any]:
-    arguments: dict[str, Any] = {}
-    for each in given:
-        name, sign, value = each.partition("=")
-        if not sign:
-            raise CommandError(f"--argument {each!r}: write it as name=value")
-        arguments[name] = int(value) if value.isdecimal() else value
-    return arguments
 
 
 def _row(job: dict[str, Any]) -> list[Any]:
@@ -163,17 +136,3 @@ def _part(partition: int, progress: dict[str, Any]) -> list[Any]:
         partition, progress.get("phase") or "queued", *(terminal.number(progress.get(name)) for name in ("start", "position", "end")),
         None if percent is None else f"{percent:.1f} %", terminal.rate(progress.get("rate_per_second")),
     ]  # fmt: skip
-
-
-def _preview(shown: dict[str, Any]) -> str:
-    rows = []
-    for each in shown["partitions"]:
-        seconds = each.get("seconds_estimate")
-        rows.append(
-            [
-                each["partition"], f"{each['instance'] or 'no owner'} on {each['host'] or 'no host'}", terminal.number(each.get("records_estimate")),
-                terminal.span(None if seconds is None else seconds * 1000), terminal.size(each.get("disk_bytes")),
-            ]
-        )  # fmt: skip
-    words = [f"- {each}" for each in shown["effects"]] + [f"Problem: {each}" for each in shown["problems"]]
-    return terminal.table(_PREVIEW, rows) + "\n".join(words) + "\n"

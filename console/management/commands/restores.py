@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand
@@ -47,16 +45,10 @@ class Command(BaseCommand):
             given = {"q": options["search"], "outcome": options["outcome"], "limit": str(options["limit"])}
             found = api.get(f"applications/{app}/restores", **{name: value for name, value in given.items() if value})
             rows = [_row(each) for each in [*found["running"], *found["history"]]]
-            self._say(options, found, terminal.table(_COLUMNS, rows) if rows else "No restore is like this.\n")
+            terminal.say(self, options, found, terminal.table(_COLUMNS, rows) if rows else "No restore is like this.\n")
         else:
             found = api.get(f"applications/{app}/restores/{options['restore']}")
-            self._say(options, found, _whole(found))
-
-    def _say(self, options: dict[str, Any], found: dict[str, Any], text: str) -> None:
-        if options["json"]:
-            self.stdout.write(json.dumps(found, ensure_ascii=False, indent=2))
-        else:
-            self.stdout.write(text, ending="")
+            terminal.say(self, options, found, _whole(found))
 
 
 def _row(each: dict[str, Any]) -> list[Any]:
@@ -75,15 +67,13 @@ def _whole(found: dict[str, Any]) -> str:
         f"restore #{it['id']} of {it['application']}/{it['store']}, partition {it['partition']}, task {it['task']}, on {it['instance']}: {it['outcome']}",
         f"cause: {it['cause'] or 'not known'}" + (f"; {asked}" if asked else ""),
     ]
-    phases = [[each["phase"], _moment(each["at"]), terminal.span(each["lasted_ms"])] for each in found["phases"]]
-    events = [f"{_moment(each['at'])}  {each['event']}: {each['message']}" for each in found["events"]]
+    phases = [
+        [each["phase"], terminal.moment(each["at"]), terminal.span(each["lasted_ms"])] for each in found["phases"]
+    ]
+    events = [f"{terminal.moment(each['at'])}  {each['event']}: {each['message']}" for each in found["events"]]
     parts = ["\n".join(lines) + "\n", terminal.table(_COLUMNS, [_row(each) for each in found["stores"]])]
     if phases:
         parts.append(terminal.table(_PHASES, phases))
     if events:
         parts.append("\n".join(events) + "\n")
     return "\n".join(parts)
-
-
-def _moment(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -128,11 +128,15 @@ class Loop:
 
     def _roll_back(self) -> None:
         """Undo what was not committed. It may need a broker that does not answer: then the next turn tries again."""
-        # Polled all the same, so that the group does not lose its member; what comes is read again after the rewind.
-        self._consumer.poll(POLL_SECONDS_MIN)
+        # Polled all the same, so that the group does not lose its member.
+        self._tasks.before_poll()
+        batches = self._consumer.poll(POLL_SECONDS_MIN)
         self._membership.raise_failure()
         if self._tasks.undo_due:
             self._tasks.roll_back()
+        else:
+            # Undone by a callback within the poll, which may have gone on to bring records from after the rewind.
+            self._tasks.settle(batches)
 
     def _wait_for_group(self, error: Exception) -> None:
         """Let the rebalance go on that overtook a commit. It ends by itself, if late: its leader may have died in it."""

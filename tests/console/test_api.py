@@ -30,7 +30,9 @@ NEW_JOB = {"kind": "compact", "application": "shop", "store": "counts", "partiti
 
 
 def filled(route):
-    return route.path.format(app="shop", store="counts", job=SOME_ID, snapshot=SOME_ID, schedule=SOME_ID, restore=1, rule=1)
+    return route.path.format(
+        app="shop", store="counts", job=SOME_ID, snapshot=SOME_ID, schedule=SOME_ID, restore=1, rule=1
+    )
 
 
 def error_of(answer):

@@ -3,8 +3,12 @@
 from types import SimpleNamespace
 
 import pytest
+from confluent_kafka import TopicPartition
 
+from engine.config import EngineConfig
 from engine.errors import BrokerUnavailable
+from engine.records import RawBatch
+from engine.runtime.loop import Loop
 from engine.runtime.tasks import Tasks
 
 
@@ -58,3 +62,64 @@ def test_what_could_not_be_undone_in_a_callback_stays_to_be_undone(tasks):
         tasks.tasks_revoked(["0_0"])
     assert tasks.committer.calls == ["commit", "abort", "close 0_0"]
     assert tasks.undo_due
+
+
+class Input:
+    """A consumer of one partition: `within_poll` happens before a poll returns what has arrived by then."""
+
+    def __init__(self, end):
+        self.end = end
+        self.position = 0
+        self.within_poll = None
+
+    def poll(self, _seconds):
+        if self.within_poll is not None:
+            self.within_poll, callback = None, self.within_poll
+            callback()
+        offsets = list(range(self.position, self.end))
+        self.position = self.end
+        return (
+            [RawBatch("in", 0, offsets, *([None] * len(offsets) for _ in range(2)), offsets, None)] if offsets else []
+        )
+
+    def unassign(self, _places):
+        pass
+
+    def assign(self, offsets):
+        for place in offsets:
+            self.position = place.offset
+
+
+def test_what_a_poll_brings_after_a_callback_has_undone_is_read_again():
+    """The poll before a roll back may find that a revocation does the undoing, and then bring records all the same."""
+    tasks = Tasks(None, None, None, 10, lambda *_, **__: None)
+    tasks.committer = Committer()
+    tasks.consumer = Input(end=5)
+    queue = SimpleNamespace(place=("in", 0), received=0, waiting=0, paused=False)
+    taken = []
+
+    def accept(raw):
+        taken.extend(raw.offsets)
+        queue.received = raw.offsets[-1] + 1
+
+    def rollback():
+        queue.received = 0
+        return [TopicPartition("in", 0, 0)]
+
+    task = SimpleNamespace(
+        id="0_0",
+        state="running",
+        places=[("in", 0)],
+        inputs=SimpleNamespace(by_place={("in", 0): queue}),
+        accept=accept,
+        rollback=rollback,
+    )
+    tasks.by_id, tasks._by_place = {"0_0": task}, {("in", 0): task}
+    nothing = SimpleNamespace(raise_failure=lambda: None)
+    loop = Loop(EngineConfig("shop"), tasks.consumer, nothing, nothing, tasks, tasks.committer)
+    tasks.undo_due = True
+    tasks.consumer.within_poll = lambda: tasks.tasks_revoked([])
+    loop._roll_back()
+    assert tasks.committer.calls == ["abort"]
+    tasks.route(tasks.settle(tasks.consumer.poll(0)))
+    assert taken == [0, 1, 2, 3, 4]

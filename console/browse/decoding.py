@@ -6,15 +6,15 @@ The console has no serdes of an application's own: those bytes come as base64, l
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from console.browse import avro
 from engine.query import encoding
-from engine.query.refusal import bad_request
 
 if TYPE_CHECKING:
+    from console.browse.avro import Avro
     from engine.query.encoding import Codec
 
 
@@ -24,7 +24,7 @@ class Decoder:
 
     serde: str
     is_known: bool
-    codec: Codec
+    codec: Codec | Avro
 
     def shown(self, raw: bytes) -> Any:
         """Return the JSON form; integers that JavaScript would round are decimal strings."""
@@ -34,14 +34,13 @@ class Decoder:
         return orjson.loads(encoding.write(form))
 
 
-def decoder(serde: str | None, override: str | None = None, parameter: str = "") -> Decoder:
-    """Return the decoder of a serde's name, or of the format that a reader asked for. Raises the engine's ``Refusal``."""
-    if override == avro.FORMAT and parameter == "value_format":
-        try:
-            avro.for_engine({})
-        except avro.NotPossible as error:
-            raise bad_request(str(error)) from error
-        return Decoder(avro.FORMAT, True, cast("Codec", avro.Values()))  # noqa: FBT003 - named by the class
+def decoder(serde: str | None, override: str | None = None, parameter: str = "", topic: str | None = None) -> Decoder:
+    """Return the decoder of a serde's name, or of the format that a reader asked for. Raises the engine's ``Refusal``.
+
+    ``topic`` is the changelog: keys in Avro are written by its newest schema.
+    """
+    if override == avro.FORMAT:
+        return Decoder(avro.FORMAT, True, avro.Avro(topic))  # noqa: FBT003 - named by the class
     name = override or serde or "bytes"
     if override is None and name not in encoding.FORMATS:
         return Decoder(name, False, encoding.codec(None, "bytes", parameter))  # noqa: FBT003 - named by the class

@@ -9,11 +9,14 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from console import limits
-from console.browse import avro, engines
+from console.browse import engines, translated
+from console.observe import store_shapes
+from console.observe.board import reader
 from engine.errors import ConfigError
 from engine.names import check_name
 from engine.query import questions
 from engine.query.client import NO_RETRY, QueryClient
+from engine.query.refusal import Refusal
 from engine.query.results import QueryError
 
 if TYPE_CHECKING:
@@ -72,25 +75,31 @@ def page(app: str, store: str, params: dict[str, str]) -> dict[str, Any]:
             status=400,
             retryable=False,
         )
-    return decoded(params, lambda given: ask(app, store, questions.entries(store, **given)))
+    return decoded(app, store, params, lambda given: ask(app, store, questions.entries(store, **given)))
 
 
-def decoded(params: dict[str, str], question: Callable[[dict[str, str]], dict[str, Any]]) -> dict[str, Any]:
-    """Ask, and decode values here where the reader wants a format that only the console has. Raises ``Unavailable``."""
-    if params.get("value_format") != avro.FORMAT:
+def decoded(
+    app: str, store: str, params: dict[str, str], question: Callable[[dict[str, str]], dict[str, Any]]
+) -> dict[str, Any]:
+    """Ask, and read here what the reader wants in a format that only the console has. Raises ``Unavailable``."""
+    if not translated.is_needed(params):
         return question(params)
     try:
-        given = avro.for_engine(params)
-    except avro.NotPossible as error:
-        raise Unavailable("bad-request", str(error), status=400, retryable=False) from error
-    answer = question(given)
-    avro.decode(answer["entries"])
-    return answer
+        return translated.page(params, question, _changelog(app, store))
+    except Refusal as error:
+        raise Unavailable(error.code, error.message, status=error.status, retryable=False, state=error.state) from error
 
 
-def several(app: str, store: str, keys: list[Any], formats: dict[str, str]) -> dict[str, Any]:
-    """Return one entry a key, in order, ``found`` false or (not known) None; keys as entries show them."""
-    return decoded(formats, lambda given: ask(app, store, questions.multi_get(store, keys, **given)))
+def several(app: str, store: str, entries: list[dict[str, Any]], formats: dict[str, str]) -> dict[str, Any]:
+    """Return the present of each of the ``entries``, in order, ``found`` false or (not known) None."""
+    keys = [{"base64": each["key_bytes"]} if "key_bytes" in each else each["key"] for each in entries]
+    return decoded(app, store, formats, lambda given: ask(app, store, questions.multi_get(store, keys, **given)))
+
+
+def _changelog(app: str, store: str) -> str | None:
+    state = reader.read().applications.get(app)
+    described = store_shapes.description(state, store) if state is not None else None
+    return (described or {}).get("changelog")
 
 
 def count(app: str, store: str) -> dict[str, Any]:

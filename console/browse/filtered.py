@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from console import limits
-from console.browse import entries
+from console.browse import entries, translated
 
 
 def page(app: str, store: str, params: dict[str, str]) -> dict[str, Any]:
@@ -33,10 +33,7 @@ def page(app: str, store: str, params: dict[str, str]) -> dict[str, Any]:
         whole["entries"] += more["entries"]
         whole["cursor"] = more["cursor"]
         whole["scanned"] = (whole.get("scanned") or 0) + (more.get("scanned") or 0)
-        asked = {(each["instance"], each["partition"]) for each in more["sources"]}
-        whole["sources"] = [
-            each for each in whole["sources"] if (each["instance"], each["partition"]) not in asked
-        ] + more["sources"]
+        whole["sources"] = translated.together(whole["sources"], more["sources"])
     return whole
 
 

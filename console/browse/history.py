@@ -188,7 +188,7 @@ def _read(app: str, store: str, params: dict[str, str]) -> Asked:
         raise Unavailable("no-changelog", words, status=409, retryable=False)
     partitions = store_shapes.all_partitions(state, store)
     try:
-        keys = decoding.decoder(described.get("key_serde"), params.get("key_format") or None, "key_format")
+        keys = decoding.decoder(described.get("key_serde"), params.get("key_format") or None, "key_format", topic)
         if not keys.is_known:
             raise _bad(f"The console does not have the serde {keys.serde}: give the key with key_format=base64 or hex.")
         key = keys.codec.from_text(params["key"], "key")

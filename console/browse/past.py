@@ -99,7 +99,7 @@ def page(app: str, store: str, snapshot: str, params: dict[str, str]) -> dict[st
         )
         raise Unavailable("no-owner", words, state={"sources": []})
     path = f"/v1/snapshots/{quote(str(row.pk), safe='')}/entries"
-    answer = entries.decoded(params, lambda given: entries.ask_one(instance, Call(path, given, dict)))
+    answer = entries.decoded(app, store, params, lambda given: entries.ask_one(instance, Call(path, given, dict)))
     answer["snapshot"] = described(row)
     return answer
 

@@ -227,7 +227,6 @@ def form(asked: query.Query, seen: dict[str, Any]) -> dict[str, Any]:
             for name in shown
         ],
         "formats": query.FORMATS,
-        "value_formats": query.VALUE_FORMATS,
         "where": asked.written.get("where", ""),
         "key_format": asked.written.get("key_format", ""),
         "value_format": asked.written.get("value_format", ""),

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 
 from django.core.management import get_commands
 
-from console.browse import avro
+from console.browse import translated
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -37,9 +37,8 @@ def entries(
         {"name": "curl", "text": f'curl -H "Authorization: Bearer $STATEHOUSE_TOKEN" {shlex.quote(url)}'},
         {"name": "Python", "text": _python(f"{base}{path}", wanted)},
     ]
-    command = _command(app, store, wanted, kind) if "store" in get_commands() else ""
-    if command:
-        ways.insert(1, {"name": "CLI", "text": command})
+    if "store" in get_commands():
+        ways.insert(1, {"name": "CLI", "text": _command(app, store, wanted, kind)})
     return ways
 
 
@@ -111,10 +110,13 @@ def _asked(url: str, params: dict[str, str]) -> str:
 
 
 def _command(app: str, store: str, params: dict[str, str], kind: str | None) -> str:
-    """Return the command line, or nothing where ``manage.py store`` has no words for the query."""
-    # The console alone reads Avro.
-    if ("to" in params and "from" not in params) or params.get("value_format") == avro.FORMAT:
-        return ""
+    """Return the command line: of the engines' own command where that has words for the query, else of the console's."""
+    if ("to" in params and "from" not in params) or translated.is_needed(params):
+        given = {name: value for name, value in params.items() if name != "reverse"}
+        # A value that begins with a dash is a value and not an option.
+        options = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
+        reverse = ["--reverse"] if "reverse" in params else []
+        return shlex.join(["uv", "run", "manage.py", "entries", app, store, *options, *reverse])
     timed = kind if kind in {"window", "session"} and not {"prefix", "from"} & params.keys() else None
     versions = "versions" if {"valid_from", "valid_to"} & params.keys() else None
     action = (

@@ -45,9 +45,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "versions": ("key", "valid_from", "valid_to"),
 }
 TIMES = {"window_from", "window_to", "session_from", "session_to", "as_of", "valid_from", "valid_to"}
-FORMATS = ("string", "json", "int64", "int32", "double", "float", "hex", "base64")
-# Values alone can be read through the console's schema registry: a key in Avro could not be written in a query.
-VALUE_FORMATS = (*FORMATS, "avro")
+FORMATS = ("string", "json", "int64", "int32", "double", "float", "hex", "base64", "avro")
 OVERRIDES = ("key_format", "value_format")
 # Readers of keys that take a query's text as it stands; others take it as JSON (docs/contracts.md, section 2).
 AS_TEXT = {"string", "uuid", "hex", "base64", "bytes", "int32", "int64", "double", "float"}
@@ -128,7 +126,9 @@ def address_of(entry: dict[str, Any], written: Mapping[str, str], serde: str | N
     """
     key = entry["key"]
     address = {"partition": str(entry["partition"])} | {name: written[name] for name in OVERRIDES if name in written}
-    if isinstance(key, dict) and "base64" in key:
+    if "key_bytes" in entry:
+        address["key"] = json.dumps({"base64": entry["key_bytes"]})
+    elif isinstance(key, dict) and "base64" in key:
         address |= {"key": key["base64"], "key_format": "base64"}
     elif isinstance(key, str) and (written.get("key_format") or serde) in AS_TEXT:
         address["key"] = key

@@ -148,7 +148,7 @@ def _beside(app: str, store: str, rows: list[dict[str, Any]], asked: query.Query
         return ""
     formats = {name: value for name, value in asked.written.items() if name in query.OVERRIDES}
     try:
-        got = entries.several(app, store, [each["key"] for each in rows], formats)
+        got = entries.several(app, store, rows, formats)
     except entries.Unavailable as error:
         return error.words
     for each, now in zip(rows, got["entries"], strict=True):

@@ -104,9 +104,21 @@ def chosen(store: str, params: dict[str, str], *, bumped: bool) -> tuple[list[di
     return [row for row in rows if test(row)], len(rows)
 
 
+def of_avro(store: str, params: dict[str, str]) -> dict[str, Any]:
+    from engine.query.refusal import Refusal
+    from tests.pages import sample_avro
+
+    try:
+        return sample_avro.page(store, params)
+    except Refusal as error:
+        raise Unavailable(error.code, error.message, status=error.status, state=error.state) from error
+
+
 def install(module: Callable[..., None], scene: dict[str, Any]) -> None:
     def page(app: str, store: str, params: dict[str, str]) -> dict[str, Any]:
         del app
+        if "avro" in {params.get("key_format"), params.get("value_format")}:
+            return of_avro(store, params)
         if scene.get("engines") == "restoring":
             raise Unavailable(
                 "store-restoring",

@@ -37,7 +37,7 @@ def test_a_rule_is_written_corrected_tested_and_deleted(signed_in: Any, site: Si
     signed_in.wait_for_selector(".note-ok:has-text('is saved')")
     row = signed_in.locator("[aria-labelledby=h-rules] tr", has_text="carriers stall")
     assert "the verdict is at least STOP for 60 s" in row.inner_text()
-    row.locator("button").click()
+    row.locator("button[type=submit]").click()
     signed_in.wait_for_selector(".note-ok:has-text('1 test message under way')")
     assert "ada@example.com" in signed_in.inner_text("[aria-labelledby=h-messages] tbody tr >> nth=0")
     signed_in.click("text=carriers stall >> nth=0")

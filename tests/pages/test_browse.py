@@ -177,10 +177,54 @@ def test_an_entry_has_a_page_of_its_own_that_is_live_as_well(signed_in: Any, sit
     signed_in.wait_for_selector(".tree:has-text('58666')")
 
 
-def test_values_can_be_read_as_avro_and_keys_cannot(signed_in: Any, site: Site) -> None:
+def test_avro_is_a_format_of_keys_and_of_values(signed_in: Any, site: Site) -> None:
     signed_in.goto(site.url + STORE)
-    formats = {
-        each: signed_in.locator(f"#{each} option").all_text_contents() for each in ("f-format", "f-value-format")
-    }
-    assert "avro" in formats["f-value-format"]
-    assert "avro" not in formats["f-format"]
+    for each in ("f-format", "f-value-format"):
+        assert "avro" in signed_in.locator(f"#{each} option").all_text_contents()
+
+
+AVRO = "?by=all&key_format=avro&value_format=avro"
+
+
+def test_keys_and_values_in_avro_are_read_and_filtered(signed_in: Any, site: Site) -> None:
+    signed_in.goto(site.url + STORE + AVRO)
+    rows = signed_in.locator("#entries tr")
+    assert rows.count() == 6
+    plane = rows.filter(has_text="N102UW")
+    assert '{"tail": "N102UW"}' in plane.inner_text()
+    assert '"seats": 182' in plane.inner_text()
+    signed_in.goto(f'{site.url}{STORE}{AVRO}&where=value.seats+>+100+and+key.tail+!%3D+"N104UW"')
+    assert signed_in.locator("#entries tr th").all_inner_texts() == ['{"tail": "N102UW"}', '{"tail": "N103US"}']
+    assert "looked at 6" in signed_in.inner_text("[data-live=results]")
+    signed_in.goto(f"{site.url}{STORE}?by=key&key_format=avro&value_format=avro&key=%7B%22tail%22%3A%22N102UW%22%7D")
+    assert rows.count() == 1
+
+
+def test_an_avro_entry_opens_as_a_tree_by_the_bytes_of_its_key(signed_in: Any, site: Site) -> None:
+    signed_in.goto(site.url + STORE + AVRO)
+    signed_in.click("#entries a:has-text('N102UW')")
+    signed_in.wait_for_selector("dialog .tree")
+    lines = signed_in.locator("dialog .tree p").all_inner_texts()
+    assert any(line.startswith("seats") and line.endswith("182") for line in lines)
+    assert any(line.startswith("kind") and "Turbo-fan" in line for line in lines)
+    assert "N102UW" in signed_in.inner_text("dialog dl.pairs")
+    signed_in.wait_for_selector("dialog [data-entry][data-state=live]")
+
+
+def test_bytes_that_their_schema_does_not_fit_say_so_in_their_row(signed_in: Any, site: Site) -> None:
+    signed_in.goto(site.url + STORE + AVRO)
+    assert signed_in.locator("#entries .state-warn").count() == 2
+    row = signed_in.locator("#entries tr", has_text="N10575")
+    assert "schema 99 not found" in (row.locator(".state-warn").get_attribute("title") or "")
+    row.locator("a").first.click()
+    note = signed_in.locator("dialog .note-warn")
+    note.wait_for()
+    assert "be read as avro" in note.inner_text()
+    assert "base64" in signed_in.inner_text("dialog .tree")
+
+
+def test_a_key_that_no_schema_fits_is_a_question_to_be_mended(signed_in: Any, site: Site) -> None:
+    signed_in.goto(f"{site.url}{STORE}?by=key&key_format=avro&key=%7B%22wing%22%3A2%7D")
+    outcome = signed_in.locator("[data-live=outcome]")
+    assert outcome.get_attribute("data-outcome") == "bad"
+    assert "cannot be written by" in outcome.inner_text()

@@ -43,8 +43,23 @@ def test_the_command_line_is_taken_by_the_command(params, kind, expected):
     assert {name: found[name] for name in expected} == expected
 
 
-def test_a_query_that_the_command_has_no_words_for_is_not_offered():
-    assert "CLI" not in copies({"limit": "50", "to": "B"})
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"limit": "50", "to": "-B"},
+        {"limit": "50", "key": '{"id": 7}', "key_format": "avro"},
+        {"limit": "20", "where": "value.seats > 100", "value_format": "avro", "reverse": "true", "partition": "3"},
+    ],
+)
+def test_what_the_engines_command_has_no_words_for_is_asked_of_the_console(params):
+    words = shlex.split(copies(params)["CLI"])
+    assert words[:4] == ["uv", "run", "manage.py", "entries"]
+    found = vars(load_command_class("console", "entries").create_parser("manage.py", "entries").parse_args(words[4:]))
+    assert (found["application"], found["store"]) == ("flights", "counts")
+    assert found["limit"] == int(params["limit"])
+    assert found["reverse"] == ("reverse" in params)
+    asked = {name: found[f"asked_{name}"] for name in params if name not in {"limit", "reverse"}}
+    assert asked == {name: value for name, value in params.items() if name not in {"limit", "reverse"}}
 
 
 def test_curl_quotes_for_the_shell_and_leaves_the_token_to_the_reader():

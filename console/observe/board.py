@@ -239,12 +239,19 @@ def _read_lag(state: State, lag: bytes | None, former: tuple[Any, Any] | None) -
     found = (document["caught_up"], document["rows"])
     if found == former:
         return found
-    state.lag = {}
-    for kind, topic, partitions in found[0]:
-        state.lag |= dict.fromkeys([(kind, topic, partition) for partition in partitions], CAUGHT_UP)
+    # What is caught up is most of it, and most of that was so before.
+    rows = dict(state.lag)
+    before_of = {(kind, topic): set(partitions) for kind, topic, partitions in former[0]} if former else {}
+    now_of = {(kind, topic): set(partitions) for kind, topic, partitions in found[0]}
+    gone = [(*name, partition) for name, before in before_of.items() for partition in before - now_of.get(name, set())]
+    for place in gone + [(kind, topic, partition) for kind, topic, partition, *_ in (former[1] if former else ())]:
+        rows.pop(place, None)
+    for name, now in now_of.items():
+        rows |= dict.fromkeys([(*name, partition) for partition in now - before_of.get(name, set())], CAUGHT_UP)
     for kind, topic, partition, *row in found[1]:
         # An observer of the former version wrote neither the time lag nor how it was got.
-        state.lag[(kind, topic, partition)] = (*row, *NOT_JUDGED[len(row) :])
+        rows[(kind, topic, partition)] = (*row, *NOT_JUDGED[len(row) :])
+    state.lag = rows
     return found
 
 

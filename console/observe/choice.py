@@ -7,11 +7,12 @@ rows themselves are made for the chosen ones only.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
 # A page is for people; more rows than this are paged.
 ROWS = 100
@@ -29,6 +30,25 @@ class Item(NamedTuple):
     # For orders by amount: the larger the earlier, None (not known) last.
     lag: int | None = None
     bytes: int | None = None
+
+
+class Items(Sequence[Item]):
+    """Items that are made when they are looked at: who only turns pages looks at none."""
+
+    def __init__(self, count: int, make: Callable[[int], Item]) -> None:
+        self._count, self._make = count, make
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return self._count
+
+    def __getitem__(self, place: Any) -> Any:
+        """Return the item at a place, from 0."""
+        if isinstance(place, slice):
+            return [self[each] for each in range(*place.indices(self._count))]
+        if place >= self._count:
+            raise IndexError(place)
+        return self._make(place)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from console.observe import store_shapes
 from console.observe.store_shapes import behind, judged, sub_topologies, total
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def _state(part: dict[str, Any]) -> str | None:
 
 
 def _topics(state: State) -> dict[str, dict[str, Any]]:
-    waiting = state.made.of("waiting", (state.tasks, state.unreachable), lambda: _waiting(state))
+    readings = store_shapes.readings(state)
+    waiting = state.made.of("waiting", (readings, state.unreachable), lambda: _waiting(state))
     times: dict[str, list[tuple[int | None, str | None]]] = {}
     for (kind, name, _), row in behind(state).items():
         if kind == "input":
@@ -70,11 +72,9 @@ def _topics(state: State) -> dict[str, dict[str, Any]]:
 def _waiting(state: State) -> dict[str, int | None]:
     """Return how many records wait in each topic."""
     lags: dict[str, list[int | None]] = {}
-    for copies in state.tasks.values():
-        for copy in copies:
-            if copy.role == "active" and copy.instance not in state.unreachable:
-                for each in copy.inputs:
-                    lags.setdefault(each.topic, []).append(each.lag)
+    for copy, each in store_shapes.readings(state):
+        if copy.instance not in state.unreachable:
+            lags.setdefault(each.topic, []).append(each.lag)
     return {topic: total(each) for topic, each in lags.items()}
 
 

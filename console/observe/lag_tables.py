@@ -6,12 +6,14 @@ What a table can be chosen from (``…_items``, ``…_places``) is made once for
 from __future__ import annotations
 
 import heapq
-from typing import TYPE_CHECKING, Any, NamedTuple
+import itertools
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from console.lag.verdicts import SEVERITY
 from console.observe import copy_tables, store_shapes
 from console.observe.board import NOT_JUDGED
-from console.observe.choice import Item
+from console.observe.choice import Item, Items
 from console.observe.store_shapes import table
 
 if TYPE_CHECKING:
@@ -42,31 +44,39 @@ class InputPlace(NamedTuple):
 def input_places(state: State) -> list[InputPlace]:
     """Return every input partition that has been reported, by topic and partition. Not to be changed."""
 
-    def make() -> list[InputPlace]:
-        found = []
-        for copies in state.tasks.values():
-            active = [copy for copy in copies if copy.role == "active"]
-            copy = store_shapes.owner(active, state.unreachable) or max(active, key=lambda each: each.at, default=None)
-            if copy is not None:
-                found += [InputPlace(each.topic, each.partition, copy, each) for each in copy.inputs]
-        found.sort(key=lambda place: place[:2])
-        return found
+    def places(_task: str, copies: list[TaskStatus]) -> list[InputPlace]:
+        active = [copy for copy in copies if copy.role == "active"]
+        copy = store_shapes.owner(active, state.unreachable) or max(active, key=lambda each: each.at, default=None)
+        return [InputPlace(each.topic, each.partition, copy, each) for each in copy.inputs] if copy is not None else []
 
-    return state.made.of("input places", (state.tasks, state.unreachable), make)
+    by_task = state.made.each("input places", (state.tasks,), places, parts=(state.unreachable,))
+    return state.made.of("input places", (by_task,), lambda: _in_order(by_task.values()))
 
 
-def input_items(state: State) -> list[Item]:
-    """Return what input partitions can be chosen by, their verdict as their state. Not to be changed."""
-    places = input_places(state)
+def _in_order(found: Iterable[list[Any]]) -> list[Any]:
+    """Return the places of all lists by the topic or store and the partition."""
+    return sorted(itertools.chain.from_iterable(found), key=itemgetter(0, 1))
 
-    def make() -> list[Item]:
-        lag = state.lag
-        return [
-            Item(f"{topic}/{number}", number, task.instance, lag.get(("input", topic, number), NOT_JUDGED)[0], each.lag)
-            for topic, number, task, each in places
-        ]
 
-    return state.made.of("input items", (places, state.lag), make)
+def input_findings(state: State) -> list[LagRow]:
+    """Return what was judged of each of ``input_places``. Not to be changed."""
+    places, lag = input_places(state), state.lag
+
+    def make() -> list[LagRow]:
+        return [lag.get(("input", topic, partition), NOT_JUDGED) for topic, partition, _, _ in places]
+
+    return state.made.of("input findings", (places, lag), make)
+
+
+def input_items(state: State) -> Sequence[Item]:
+    """Return what input partitions can be chosen by, their verdict as their state."""
+    places, findings = input_places(state), input_findings(state)
+
+    def make(place: int) -> Item:
+        topic, number, task, each = places[place]
+        return Item(f"{topic}/{number}", number, task.instance, findings[place][0], each.lag)
+
+    return Items(len(places), make)
 
 
 def input_lag(state: State, chosen: Iterable[int] | None = None) -> dict[str, list[Any]]:
@@ -89,10 +99,11 @@ def input_lag(state: State, chosen: Iterable[int] | None = None) -> dict[str, li
         "verdict",
         "reason",
     ]
-    places = input_places(state)
+    places, findings = input_places(state), input_findings(state)
     found = []
-    for topic, partition, copy, each in places if chosen is None else [places[place] for place in chosen]:
-        verdict, reason, rate, eta, behind_ms, how = state.lag.get(("input", topic, partition), NOT_JUDGED)
+    for place in range(len(places)) if chosen is None else chosen:
+        topic, partition, copy, each = places[place]
+        verdict, reason, rate, eta, behind_ms, how = findings[place]
         measured = [each.position, each.committed, each.begin, each.end, each.lag, behind_ms, how, each.rate_per_second]
         found.append([topic, partition, copy.task, copy.instance, *measured, rate, eta, verdict, reason])
     return table(columns, found)
@@ -109,38 +120,45 @@ class StorePlace(NamedTuple):
 
 def store_places(state: State) -> list[StorePlace]:
     """Return every copy of a store partition that has been reported, the serving one first. Not to be changed."""
-
-    def make() -> list[StorePlace]:
-        found = []
-        for name in sorted(state.stores):
-            for partition, copies in sorted(state.stores[name].items()):
-                serving = store_shapes.primary(copies, state.unreachable)
-                found += [
-                    StorePlace(name, partition, copy, copy is serving) for copy in copy_tables.in_order(copies, serving)
-                ]
-        return found
-
-    return state.made.of("store places", (state.stores, state.unreachable), make)
+    by_store = [_places_of(state, name) for name in sorted(state.stores)]
+    return state.made.of("store places", tuple(by_store), lambda: list(itertools.chain.from_iterable(by_store)))
 
 
-def _finding(state: State, place: StorePlace) -> LagRow:
-    """Return what is known of how far behind its changelog a copy is."""
-    if place.serves:
-        return state.lag.get(("store", place.store, place.partition), NOT_JUDGED)
-    return (*copy_tables.beside(state, place.copy), None, None, None, None)
+def _places_of(state: State, store: str) -> list[StorePlace]:
+    def places(partition: int, copies: list[StoreStatus]) -> list[StorePlace]:
+        serving = store_shapes.primary(copies, state.unreachable)
+        return [StorePlace(store, partition, copy, copy is serving) for copy in copy_tables.in_order(copies, serving)]
+
+    by_partition = state.made.each(
+        "store places", (state.stores[store],), places, parts=(state.unreachable,), about=store
+    )
+    return state.made.of("store places", (by_partition,), lambda: _in_order(by_partition.values()), about=store)
 
 
-def store_items(state: State) -> list[Item]:
-    """Return what copies of store partitions can be chosen by, their verdict as their state. Not to be changed."""
-    places = store_places(state)
+def store_findings(state: State) -> list[LagRow]:
+    """Return what is known of how far behind its changelog each of ``store_places`` is. Not to be changed."""
+    places, lag = store_places(state), state.lag
 
-    def make() -> list[Item]:
+    def make() -> list[LagRow]:
         return [
-            Item(f"{each.store}/{each.partition}", each.partition, each.copy.instance, _finding(state, each)[0], each.copy.lag)
-            for each in places
-        ]  # fmt: skip
+            lag.get(("store", store, partition), NOT_JUDGED)
+            if serves
+            else (*copy_tables.beside(state, copy), None, None, None, None)
+            for store, partition, copy, serves in places
+        ]
 
-    return state.made.of("store items", (places, state.lag), make)
+    return state.made.of("store findings", (places, lag), make)
+
+
+def store_items(state: State) -> Sequence[Item]:
+    """Return what copies of store partitions can be chosen by, their verdict as their state."""
+    places, findings = store_places(state), store_findings(state)
+
+    def make(place: int) -> Item:
+        store, number, copy, _ = places[place]
+        return Item(f"{store}/{number}", number, copy.instance, findings[place][0], copy.lag)
+
+    return Items(len(places), make)
 
 
 def store_lag(state: State, chosen: Iterable[int] | None = None) -> dict[str, list[Any]]:
@@ -161,19 +179,49 @@ def store_lag(state: State, chosen: Iterable[int] | None = None) -> dict[str, li
         "verdict",
         "reason",
     ]
-    places = store_places(state)
+    places, findings = store_places(state), store_findings(state)
     found = []
-    for place in places if chosen is None else [places[number] for number in chosen]:
-        name, partition, copy, _ = place
-        verdict, reason, rate, eta, behind_ms, how = _finding(state, place)
+    for place in range(len(places)) if chosen is None else chosen:
+        name, partition, copy, _ = places[place]
+        verdict, reason, rate, eta, behind_ms, how = findings[place]
         where = [name, partition, copy.task, copy.instance, copy.role, copy.position, copy.end, copy.lag]
         found.append([*where, behind_ms, how, rate, eta, verdict, reason])
     return table(columns, found)
 
 
-def worst_first(items: Sequence[Item], places: Iterable[int]) -> list[int]:
-    """Return the places by verdict, then by lag, the worst first."""
-    return sorted(places, key=lambda place: (-SEVERITY[items[place].state], -(items[place].lag or 0)))
+def worst_inputs(state: State) -> list[int]:
+    """Return the places of ``input_places`` by verdict, then by lag, the worst first. Not to be changed."""
+    places, findings = input_places(state), input_findings(state)
+
+    def make() -> list[int]:
+        return _worst_first(findings, [each.lag for _, _, _, each in places], range(len(places)))
+
+    return state.made.of("worst inputs", (places, findings), make)
+
+
+_ROLES = {"changelogs": {"active", "global"}, "standbys": {"standby"}}
+
+
+def worst_stores(state: State, what: Literal["changelogs", "standbys"]) -> list[int]:
+    """Return the places of ``store_places`` in the roles that are meant, by verdict, then by lag, the worst first. Not to be changed."""
+    places, findings = store_places(state), store_findings(state)
+
+    def make() -> list[int]:
+        roles = _ROLES[what]
+        chosen = [place for place, (_, _, copy, _) in enumerate(places) if copy.role in roles]
+        return _worst_first(findings, [copy.lag for _, _, copy, _ in places], chosen)
+
+    return state.made.of("worst stores", (places, findings), make, about=what)
+
+
+def _worst_first(findings: Sequence[LagRow], lags: Sequence[int | None], places: Iterable[int]) -> list[int]:
+    """Sort places; only those in some trouble need it, and of ten thousand they are few."""
+    trouble: list[int] = []
+    calm: list[int] = []
+    for place in places:
+        (trouble if lags[place] or SEVERITY[findings[place][0]] else calm).append(place)
+    trouble.sort(key=lambda place: (-SEVERITY[findings[place][0]], -(lags[place] or 0)))
+    return trouble + calm
 
 
 Lag = tuple[int, int | None]
@@ -183,10 +231,10 @@ def skew(kind: str, lags: Iterable[tuple[str, Iterable[Lag]]]) -> list[dict[str,
     """Return, for each topic or store with its ``(partition, lag)``, how far its slowest partition is behind the middle one."""
     found = []
     for name, each in lags:
-        known = sorted((lag, partition) for partition, lag in each if lag is not None)
+        known = [(lag, partition) for partition, lag in each if lag is not None]
         if known:
-            lag, slowest = known[-1]
-            middle = known[len(known) // 2][0]
+            lag, slowest = max(known)
+            middle = sorted([lag for lag, _ in known])[len(known) // 2]
             found.append({"kind": kind, "name": name, "slowest": slowest, "lag": lag, "median_lag": middle})
     return found
 
@@ -196,9 +244,11 @@ def furthest(kind: str, lags: Iterable[tuple[str, Iterable[Lag]]]) -> list[dict[
     found = []
     for name, each in lags:
         known = list(each)
-        drawn = heapq.nsmallest(LINES, known, key=lambda one: (-(one[1] or 0), one[0]))
-        is_behind = any(lag for _, lag in drawn)
-        found.append({"kind": kind, "name": name, "partitions": sorted(number for number, _ in drawn), "total": len(known), "is_behind": is_behind})  # fmt: skip
+        waiting = [one for one in known if one[1]]
+        drawn = heapq.nsmallest(LINES, waiting, key=lambda one: (-(one[1] or 0), one[0]))
+        if len(drawn) < LINES:
+            drawn += heapq.nsmallest(LINES - len(drawn), [one for one in known if not one[1]], key=itemgetter(0))
+        found.append({"kind": kind, "name": name, "partitions": sorted(number for number, _ in drawn), "total": len(known), "is_behind": bool(waiting)})  # fmt: skip
     return found
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from console import limits
 from console.lag import verdicts
+from console.observe import store_shapes
 from console.observe.store_shapes import behind
 
 if TYPE_CHECKING:
@@ -67,22 +68,19 @@ def instance_verdict(  # noqa: PLR0911 - the first cause that holds decides
 
 def _of_instances(state: State) -> dict[str, tuple[str, str]]:
     """Return the worst finding of each instance on what its active tasks read."""
+    readings = store_shapes.readings(state)
 
     def make() -> dict[str, tuple[str, str]]:
         lag, severity = state.lag, verdicts.SEVERITY
         found: dict[str, tuple[str, str]] = {}
-        for copies in state.tasks.values():
-            for copy in copies:
-                if copy.role != "active":
-                    continue
-                for each in copy.inputs:
-                    row = lag.get(("input", each.topic, each.partition))
-                    known = found.get(copy.instance)
-                    if row is not None and (known is None or severity[row[0]] > severity[known[0]]):
-                        found[copy.instance] = (row[0], f"{each.topic}/{each.partition}: {row[1]}")
+        for copy, each in readings:
+            row = lag.get(("input", each.topic, each.partition))
+            known = found.get(copy.instance)
+            if row is not None and (known is None or severity[row[0]] > severity[known[0]]):
+                found[copy.instance] = (row[0], f"{each.topic}/{each.partition}: {row[1]}")
         return found
 
-    return state.made.of("findings of instances", (state.tasks, state.lag), make)
+    return state.made.of("findings of instances", (readings, state.lag), make)
 
 
 def _instances(state: State) -> list[Problem]:
@@ -138,11 +136,8 @@ def _falling(state: State, topic: str) -> str:
     """Say how far the whole topic is behind: a reader asks about it, not about the partitions that are worst."""
     lag = sum(
         each.lag or 0
-        for copies in state.tasks.values()
-        for copy in copies
-        if copy.role == "active" and copy.instance not in state.unreachable
-        for each in copy.inputs
-        if each.topic == topic
+        for copy, each in store_shapes.readings(state)
+        if each.topic == topic and copy.instance not in state.unreachable
     )
     rate = sum(row[2] or 0.0 for (kind, name, _), row in behind(state).items() if (kind, name) == ("input", topic))
     if rate > 0:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -239,10 +239,8 @@ def lag(app: str, choice: Choice | None = None, pages: Mapping[str, int] | None 
         return None
     found = problems.of_application(state)
     inputs, stores = lag_tables.input_lags(state), lag_tables.store_lags(state)
-    chosen = {
-        name: _worst(state, name, choice and replace(choice, page=(pages or {}).get(name, 0)))
-        for name in ("inputs", "changelogs", "standbys")
-    }
+    names: tuple[Literal["inputs", "changelogs", "standbys"], ...] = ("inputs", "changelogs", "standbys")
+    chosen = {name: _worst(state, name, choice and replace(choice, page=(pages or {}).get(name, 0))) for name in names}
     in_stores = chosen["changelogs"].places + chosen["standbys"].places
     return _snapshot(
         board,
@@ -267,25 +265,13 @@ def _skew(state: State) -> list[dict[str, Any]]:
     return lag_tables.skew("input", lag_tables.input_lags(state).items()) + lag_tables.skew("store", stores.items())
 
 
-_ROLES = {"changelogs": {"active", "global"}, "standbys": {"standby"}}
-
-
-def _worst(state: State, what: str, choice: Choice | None) -> choices.Chosen:
+def _worst(state: State, what: Literal["inputs", "changelogs", "standbys"], choice: Choice | None) -> choices.Chosen:
     """Choose among the partitions of one of the lag's tables, the worst first."""
     if what == "inputs":
-        items = lag_tables.input_items(state)
-        places = state.made.of("worst", (items,), lambda: lag_tables.worst_first(items, range(len(items))), about=what)
+        items, places = lag_tables.input_items(state), lag_tables.worst_inputs(state)
     else:
-        items, copies = lag_tables.store_items(state), lag_tables.store_places(state)
-
-        def make() -> list[int]:
-            return lag_tables.worst_first(
-                items, [place for place, each in enumerate(copies) if each.copy.role in _ROLES[what]]
-            )
-
-        places = state.made.of("worst", (items, copies), make, about=what)
-    ordered = state.made.of("worst items", (places,), lambda: [items[place] for place in places], about=what)
-    chosen = choices.pick(ordered, choice)
+        items, places = lag_tables.store_items(state), lag_tables.worst_stores(state, what)
+    chosen = choices.pick(choices.Items(len(places), lambda place: items[places[place]]), choice)
     return replace(chosen, places=[places[place] for place in chosen.places])
 
 
@@ -383,13 +369,12 @@ def _rates(state: State) -> dict[str, Any]:
 
 def _lag_total(state: State) -> dict[str, Any]:
     """Return the application's input lag: the sum, how fast it changes, and when the slowest partition is done."""
-    return state.made.of("lag total", (state.tasks, state.lag), lambda: _make_lag_total(state))
+    readings = store_shapes.readings(state)
+    return state.made.of("lag total", (readings, state.lag), lambda: _make_lag_total(state))
 
 
 def _make_lag_total(state: State) -> dict[str, Any]:
-    inputs = [
-        each.lag for copies in state.tasks.values() for copy in copies if copy.role == "active" for each in copy.inputs
-    ]
+    inputs = [each.lag for _, each in store_shapes.readings(state)]
     late = [row for (kind, _, _), row in store_shapes.behind(state).items() if kind == "input"]
     # What is caught up neither changes nor waits; so many rows alike count as one.
     judged = sum(count for (kind, _), count in store_shapes.judged(state).items() if kind == "input")

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from console.lag import verdicts
 from console.observe.board import CAUGHT_UP
-from console.observe.choice import Item
+from console.observe.choice import Item, Items
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
     from console.observe.board import LagRow, State
-    from engine.control.status import StoreStatus, TaskStatus
+    from engine.control.status import Input, StoreStatus, TaskStatus
 
 Table = dict[str, list[Any]]
 _RESTORING = {"fetching", "applying", "verifying"}
@@ -32,7 +33,7 @@ def rows(compact: dict[str, list[Any]]) -> list[dict[str, Any]]:
 def total(values: Iterable[int | None]) -> int | None:
     """Add up; one unknown part makes the sum unknown, and the sum of nothing is unknown."""
     found = list(values)
-    return None if not found or None in found else sum(value for value in found if value is not None)
+    return None if not found or None in found else sum(found)  # type: ignore[arg-type]
 
 
 def primary(copies: Iterable[StoreStatus], unreachable: Iterable[str]) -> StoreStatus | None:
@@ -90,13 +91,29 @@ def all_partitions(state: State, store: str) -> dict[int, list[StoreStatus]]:
 
     def make() -> dict[int, list[StoreStatus]]:
         numbers = sorted(expected_partitions(state, store) | reported.keys())
-        return {number: reported.get(number, []) for number in numbers}
+        return {number: reported.get(number, _NOBODY) for number in numbers}
 
     return state.made.of("partitions", (reported, state.topology, state.owners), make, about=store)
 
 
-# What stands for a store that nobody has reported: one object, so that it is the same each time.
+# What stands for a store, or a partition, that nobody has reported: one object, so that it is the same each time.
 _NONE: dict[int, list[StoreStatus]] = {}
+_NOBODY: list[Any] = []
+
+
+def task_copies(state: State, names: Iterable[str]) -> dict[str, list[TaskStatus]]:
+    """Return the copies of each of these tasks, in their order, also of those that nobody has at the moment. Not to be changed."""
+    return {name: state.tasks.get(name, _NOBODY) for name in names}
+
+
+def readings(state: State) -> list[tuple[TaskStatus, Input]]:
+    """Return every active copy of a task with each input partition that it reads. Not to be changed."""
+
+    def read(_task: str, copies: list[TaskStatus]) -> list[tuple[TaskStatus, Input]]:
+        return [(copy, each) for copy in copies if copy.role == "active" for each in copy.inputs]
+
+    by_task = state.made.each("readings", (state.tasks,), read)
+    return state.made.of("readings", (by_task,), lambda: list(itertools.chain.from_iterable(by_task.values())))
 
 
 def expected_partitions(state: State, store: str) -> set[int]:
@@ -122,10 +139,10 @@ def serving(state: State, store: str) -> dict[int, StoreStatus | None]:
     partitions = all_partitions(state, store)
     silent = state.unreachable
 
-    def make() -> dict[int, StoreStatus | None]:
-        return {partition: primary(copies, silent) for partition, copies in partitions.items()}
+    def make(_partition: int, copies: list[StoreStatus]) -> StoreStatus | None:
+        return primary(copies, silent)
 
-    return state.made.of("serving", (partitions, silent), make, about=store)
+    return state.made.each("serving", (partitions,), make, parts=(silent,), about=store)
 
 
 def instance_names(state: State) -> tuple[str, ...]:
@@ -134,9 +151,13 @@ def instance_names(state: State) -> tuple[str, ...]:
 
 
 def behind(state: State) -> dict[tuple[str, str, int], LagRow]:
-    """Return the judged places that are not simply caught up: few, as a rule."""
+    """Return the judged places that are not simply caught up, in order: few, as a rule."""
     lag = state.lag
-    return state.made.of("behind", (lag,), lambda: {place: row for place, row in lag.items() if row is not CAUGHT_UP})
+
+    def make() -> dict[tuple[str, str, int], LagRow]:
+        return {place: lag[place] for place in sorted([place for place, row in lag.items() if row is not CAUGHT_UP])}
+
+    return state.made.of("behind", (lag,), make)
 
 
 def judged(state: State) -> Mapping[tuple[str, str], int]:
@@ -185,29 +206,21 @@ def store_names(state: State) -> list[str]:
 
 def summary(state: State, store: str) -> dict[str, Any]:
     """Return a store in short: what the overview shows of it. Callers must not change it."""
-    copies = all_partitions(state, store)
-    chosen = serving(state, store)
-    return state.made.of(
-        "summary",
-        (copies, chosen, _stalled(state), instance_names(state)),
-        lambda: _summary(state, store, copies, chosen),
-        about=store,
-    )
+    chosen, cells = serving(state, store), _cells(state, store)
+    strip = state.made.of("strip", (cells, instance_names(state)), lambda: _strip(state, cells), about=store)
+    return state.made.of("summary", (chosen, strip), lambda: _summary(state, store, chosen, strip), about=store)
 
 
-def _summary(
-    state: State, store: str, copies: dict[int, list[StoreStatus]], chosen: dict[int, StoreStatus | None]
-) -> dict[str, Any]:
+def _summary(state: State, store: str, chosen: dict[int, StoreStatus | None], strip: dict[str, Any]) -> dict[str, Any]:
     described = description(state, store) or {}
     known = [record for record in chosen.values() if record is not None]
     first = known[0] if known else None
     is_whole = bool(chosen) and len(known) == len(chosen)
-    strip = _strip(state, copies, chosen)
-    states = Counter(cell[3] for cell in strip["cells"])
+    states = Counter([cell[3] for cell in strip["cells"]])
     restoring = [
         record
-        for record, cell in zip(chosen.values(), strip["cells"], strict=True)
-        if record is not None and cell[3] in {"restoring", "queued", "stalled"}
+        for cell in strip["cells"]
+        if cell[3] in {"restoring", "queued", "stalled"} and (record := chosen[cell[0]]) is not None
     ]
     slots = [found for record in restoring if (found := _slots(record)) is not None]
     whole = sum(size for _, size in slots)
@@ -215,9 +228,9 @@ def _summary(
         "name": store,
         "kind": first.store_kind if first else described.get("kind"),
         "backend": first.backend if first else described.get("backend"),
-        "keys_estimate": total(record.keys_estimate for record in known) if is_whole else None,
-        "bytes": total(record.bytes for record in known) if is_whole else None,
-        "lag": total(record.lag for record in known) if is_whole else None,
+        "keys_estimate": total([record.keys_estimate for record in known]) if is_whole else None,
+        "bytes": total([record.bytes for record in known]) if is_whole else None,
+        "lag": total([record.lag for record in known]) if is_whole else None,
         "partitions": len(chosen),
         "states": dict(states.most_common()),
         "restoring": len(restoring),
@@ -229,26 +242,30 @@ def _summary(
     }
 
 
-def _strip(
-    state: State, partitions: dict[int, list[StoreStatus]], chosen: dict[int, StoreStatus | None]
-) -> dict[str, Any]:
-    """Return the row of cells: ``[partition, index of the owner, fill, state, standbys]``."""
+def _strip(state: State, cells: dict[int, list[Any]]) -> dict[str, Any]:
+    return {"instances": list(instance_names(state)), "cells": list(cells.values())}
+
+
+def _cells(state: State, store: str) -> dict[int, list[Any]]:
+    """Return the strip's cells by partition: ``[partition, index of the owner, fill, state, standbys]``. Not to be changed."""
     names = instance_names(state)
     index = {name: place for place, name in enumerate(names)}
-    cells = []
-    for partition, copies in partitions.items():
-        record = chosen[partition]
+
+    def make(partition: int, copies: list[StoreStatus], record: StoreStatus | None) -> list[Any]:
         what = partition_state(record, state)
         standbys = sum([copy.role == "standby" for copy in copies]) if len(copies) > 1 or record is None else 0
         place = None if record is None or what == "moving" else index.get(record.instance)
-        cells.append([partition, place, percent(record) if record else None, what, standbys])
-    return {"instances": list(names), "cells": cells}
+        return [partition, place, percent(record) if record else None, what, standbys]
+
+    sources = (all_partitions(state, store), serving(state, store))
+    return state.made.each("cells", sources, make, parts=(names, _stalled(state), state.unreachable), about=store)
 
 
 def bounded(state: State, store: str) -> dict[str, Any]:
     """Return ``summary`` with a strip of many cells packed. Callers must not change it."""
     short = summary(state, store)
-    return state.made.of("bounded", (short,), lambda: short | {"strip": pack(short["strip"])}, about=store)
+    strip = state.made.of("packed", (short["strip"],), lambda: pack(short["strip"]), about=store)
+    return short | {"strip": strip}
 
 
 # Above this a strip is a map: a row of cells would be taller than what it explains.
@@ -288,25 +305,18 @@ def pack(strip: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def items(state: State, store: str) -> list[Item]:
-    """Return what partitions can be chosen by (``console.observe.choice``), in their order. Not to be changed."""
-    short = summary(state, store)
-    chosen = serving(state, store)
+def items(state: State, store: str) -> Sequence[Item]:
+    """Return what partitions can be chosen by (``console.observe.choice``), in their order."""
+    chosen, cells = serving(state, store), summary(state, store)["strip"]["cells"]
 
-    def make() -> list[Item]:
-        return [
-            Item(
-                str(number),
-                number,
-                record.instance if record else None,
-                cell[3],
-                record.lag if record else None,
-                record.bytes if record else None,
-            )
-            for (number, record), cell in zip(chosen.items(), short["strip"]["cells"], strict=True)
-        ]
+    def make(place: int) -> Item:
+        number, _, _, what, _ = cells[place]
+        record = chosen[number]
+        if record is None:
+            return Item(str(number), number, None, what)
+        return Item(str(number), number, record.instance, what, record.lag, record.bytes)
 
-    return state.made.of("items", (short,), make, about=store)
+    return Items(len(cells), make)
 
 
 def _slots(record: StoreStatus) -> tuple[int, int] | None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from console.observe.board import State
+    from engine.control.status import TaskStatus
 
 
 def known_tasks(state: State) -> list[str]:
@@ -39,22 +40,16 @@ def task_order(task: str) -> tuple[int, ...]:
 
 def task_items(state: State) -> list[Item]:
     """Return what tasks can be chosen by, in their order. Not to be changed."""
-    names = known_tasks(state)
+    names, gone = known_tasks(state), _gone(state)
 
-    def make() -> list[Item]:
-        gone = _gone(state)
-        found = []
-        for name in names:
-            owner = store_shapes.owner(state.tasks.get(name, ()), state.unreachable)
-            number = task_order(name)[-1:] or (0,)
-            found.append(
-                Item(
-                    name, number[0], owner.instance if owner else state.owners.get(name), owner.state if owner else gone
-                )
-            )
-        return found
+    def make(name: str, copies: list[TaskStatus]) -> Item:
+        owner = store_shapes.owner(copies, state.unreachable)
+        number = (task_order(name) or (0,))[-1]
+        return Item(name, number, owner.instance if owner else state.owners.get(name), owner.state if owner else gone)
 
-    return state.made.of("task items", (names, state.tasks, state.unreachable, _gone(state)), make)
+    copies = state.made.of("known copies", (names, state.tasks), lambda: store_shapes.task_copies(state, names))
+    made = state.made.each("task items", (copies,), make, parts=(names, state.owners, state.unreachable, gone))
+    return state.made.of("task items", (made,), lambda: list(made.values()))
 
 
 def _gone(state: State) -> str:

@@ -87,3 +87,18 @@ def test_partitions_with_gaps_keep_their_numbers_and_few_cells_stay_cells():
     assert store_shapes.pack(gaps)["numbers"][:3] == [0, 2, 4]
     few = {"instances": [], "cells": gaps["cells"][:200]}
     assert store_shapes.pack(few) is few
+
+
+def test_who_only_turns_pages_looks_at_no_item():
+    asked = []
+
+    def make(place):
+        asked.append(place)
+        return ITEMS[place]
+
+    items = choice.Items(len(ITEMS), make)
+    assert choice.pick(items, Choice(size=2, page=1)).places == [2, 3]
+    assert not asked
+    assert choice.pick(items, Choice(state="running")).places == [0, 1, 4]
+    assert asked
+    assert list(items) == ITEMS

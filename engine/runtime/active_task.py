@@ -163,6 +163,8 @@ class ActiveTask:
         done = 0
         began = time.perf_counter()
         for topic, batch in self.inputs.take(now_ms):
+            # Said again: what was accepted may have waited here while a commit passed.
+            self.dirty = True
             task.process(topic, batch)
             done += len(batch.keys)
             if done >= records_max:

@@ -304,6 +304,20 @@ class Anything(RuleBasedStateMachine):
         return found
 
 
+def test_what_waited_through_a_commit_is_in_the_next_one():
+    """Found by the machine below: a record that was accepted, and processed only after a commit had passed it by."""
+    machine = Anything()
+    machine.begin(backend="rocksdb")
+    machine.produce(keys=["a"])
+    machine.poll(count=1)
+    machine.commit()
+    machine.process(count=1)
+    machine.commit()
+    machine.what_is_read_is_what_the_model_says()
+    assert machine.model == {"a": 1}
+    machine.teardown()
+
+
 def run(examples, steps):
     told = settings(
         max_examples=examples,

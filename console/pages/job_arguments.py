@@ -14,6 +14,7 @@ from console.pages import query
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+EXPORT_FORMATS = (("jsonl", "JSON Lines"), ("csv", "CSV"), ("parquet", "Parquet"))
 _KEEP = (("24", "a day"), ("72", "three days"), ("168", "a week"), ("720", "a month"))
 
 

@@ -53,7 +53,7 @@ KINDS: dict[str, dict[str, Any]] = {
         "title": "Export",
         "does": "Writes the entries of the chosen partitions to a file, which you can then download.",
         "confirm": False,
-        "formats": (("jsonl", "JSON Lines"), ("csv", "CSV"), ("parquet", "Parquet")),
+        "formats": job_arguments.EXPORT_FORMATS,
     },
 }
 SALT = "statehouse.dry-run"

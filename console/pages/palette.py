@@ -22,12 +22,20 @@ _PAGES = (
     ("Stores", "stores", "read-status"),
     ("Restores", "restores", "read-status"),
     ("Lag", "lag", "read-status"),
+    ("Alerts", "alerts", "read-alerts"),
     ("Jobs", "jobs", "read-jobs"),
+    ("Schedules", "schedules", "read-jobs"),
     ("Audit", "audit", "read-audit"),
     ("Health: self-check", "health", "read-status"),
+    ("New alert rule…", "alert-new", "manage-alerts"),
 )
-_TABS = (("Partitions", "store-partitions"), ("Size", "store-size"), ("Compare", "store-compare"))
-_ACTIONS = ("rebuild", "compact", "verify", "export")
+_TABS = (
+    ("Partitions", "store-partitions"),
+    ("Size", "store-size"),
+    ("Compaction", "store-compaction"),
+    ("Compare", "store-compare"),
+)
+_ACTIONS = ("rebuild", "compact", "verify", "snapshot", "export")
 
 
 @requires("read-status")
@@ -35,7 +43,7 @@ def palette(request: HttpRequest) -> HttpResponse:
     """Answer the items as JSON: what they are called, what they are, where they lead; stores also how a key is asked."""
     role = policy.role_of(request.user)
     items: list[dict[str, Any]] = [
-        {"label": label, "hint": "page", "href": reverse(name)}
+        {"label": label, "hint": "action" if label.endswith("…") else "page", "href": reverse(name)}
         for label, name, action in _PAGES
         if policy.role_may(role, action)
     ]
@@ -66,4 +74,7 @@ def palette(request: HttpRequest) -> HttpResponse:
                 for kind in _ACTIONS
                 if policy.role_may(role, kind)
             ]
+            if policy.role_may(role, "schedule"):
+                href = links.to("new-schedule", *place)
+                items.append({"label": f"Schedule {store['name']}…", "hint": f"action, {each['id']}", "href": href})
     return JsonResponse({"items": [item for item in items if item["href"]][:ITEMS_MAX]})

@@ -20,7 +20,7 @@ from console.access.policy import requires
 from console.jobs import commands, cron, schedules
 from console.limits import WHY_CHARACTERS_MAX
 from console.observe import snapshot
-from console.pages import copy_as, shell
+from console.pages import copy_as, job_arguments, shell
 from console.pages import store as stores
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def new(request: HttpRequest, app: str, store: str) -> HttpResponse:
     arguments: dict[str, Any] = {"format": given.get("format") or "jsonl"} if kind == "export" else {}
     context: dict[str, Any] = {
         "it": seen, "store": store, "kind": kind, "cron": when, "why": why, "usual": USUAL, "why_max": WHY_CHARACTERS_MAX,
-        "kinds": schedules.REPEATED, "partitions": [{"partition": each, "chosen": each in partitions} for each in known],
+        "kinds": schedules.REPEATED, "formats": job_arguments.EXPORT_FORMATS, "format": given.get("format") or "jsonl", "partitions": [{"partition": each, "chosen": each in partitions} for each in known],
     }  # fmt: skip
     if request.method == "POST":
         try:

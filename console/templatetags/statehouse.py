@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 register = template.Library()
 
+# Older moments are told in years: of 2013 "5077 d ago" says little.
+_DAYS_MAX = 730
 UNKNOWN = format_html('<span class="faint" title="{}">{}</span>', "not known", "\N{EN DASH}")
 SIZES = ["B", "kB", "MB", "GB", "TB", "PB"]
 # state word -> tone; a word that is missing here is drawn neutral, never green
@@ -187,7 +189,8 @@ def ago(at_ms: float, now_ms: float | None = None) -> str:
     for limit, divisor, unit in ((60, 1, "s"), (3600, 60, "min"), (172_800, 3600, "h")):
         if seconds < limit:
             return f"{int(seconds // divisor)} {unit} ago"
-    return f"{int(seconds // 86_400)} d ago"
+    days = int(seconds // 86_400)
+    return f"{days} d ago" if days < _DAYS_MAX else f"{days // 365} y ago"
 
 
 @register.inclusion_tag("parts/strip.html")

@@ -34,5 +34,6 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("click", (event) => {
   const target = /** @type {Element} */ (event.target);
   if (target.closest("[data-help]")) help?.showModal();
+  if (target.closest("[data-palette]")) openPalette();
   if (help?.open && (target === help || target.closest("#help [data-close]"))) help.close();
 });

@@ -18,7 +18,21 @@ function chooseTheme(choice) {
     return;
   }
   document.dispatchEvent(new Event("statehouse:theme"));
+  markTheme();
   drawMaps(true);
+}
+
+/** Say in the menu which theme was chosen: the one in sight may be the system's. */
+function markTheme() {
+  let chosen = "";
+  try {
+    chosen = localStorage.getItem("theme") ?? "";
+  } catch {
+    // Storage is denied: nothing is remembered, so the system's holds.
+  }
+  for (const button of document.querySelectorAll("[data-theme-choice]")) {
+    button.setAttribute("aria-pressed", String(/** @type {HTMLElement} */ (button).dataset.themeChoice === chosen));
+  }
 }
 
 document.getElementById("theme")?.addEventListener("click", () => {
@@ -30,6 +44,8 @@ for (const button of document.querySelectorAll("[data-theme-choice]")) {
     button.closest("details")?.removeAttribute("open");
   });
 }
+
+markTheme();
 
 for (const button of document.querySelectorAll("[data-zone-choice]")) {
   const local = /** @type {HTMLElement} */ (button).dataset.zoneChoice === "local";

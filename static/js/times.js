@@ -25,7 +25,8 @@ export function ago(atMs) {
   if (seconds < 60) return `${Math.floor(seconds)} s ago`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
   if (seconds < 172800) return `${Math.floor(seconds / 3600)} h ago`;
-  return `${Math.floor(seconds / 86400)} d ago`;
+  const days = Math.floor(seconds / 86400);
+  return days < 730 ? `${days} d ago` : `${Math.floor(days / 365)} y ago`;
 }
 
 export function refreshTimes() {

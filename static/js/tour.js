@@ -7,6 +7,10 @@ const STOPS = [
   ["nav.rail", "The rest is here, and under Ctrl-K", "Restores, lag, jobs, audit and a self-check that says what to do. Ctrl-K jumps to anything by name; ? shows all keys."],
 ];
 const offer = document.getElementById("tour-offer");
+const MOVES = ["scroll", "resize"];
+const GAP = 6;
+const EDGE = 16;
+let end = () => {};
 
 function isDone() {
   try {
@@ -27,16 +31,15 @@ function finish() {
 
 /** @param {number} index */
 function stop(index) {
-  document.querySelector(".tour-target")?.classList.remove("tour-target");
-  document.getElementById("tour")?.remove();
+  end();
+  if (offer) offer.hidden = true;
   if (index >= STOPS.length) {
     finish();
     return;
   }
   const [where, title, words] = STOPS[index];
-  const target = document.querySelector(where);
-  target?.classList.add("tour-target");
-  target?.scrollIntoView({ block: "center" });
+  const ring = document.createElement("div");
+  ring.className = "tour-ring";
   const card = document.createElement("section");
   card.id = "tour";
   card.className = "tour card";
@@ -56,8 +59,54 @@ function stop(index) {
   card.addEventListener("keydown", (event) => {
     if (event.key === "Escape") stop(STOPS.length);
   });
-  document.body.append(card);
-  /** @type {HTMLElement | null} */ (card.querySelector(".button-main"))?.focus();
+  document.body.append(ring, card);
+  target(where)?.scrollIntoView({ block: "center" });
+  const follow = () => place(where, ring, card);
+  follow();
+  for (const event of MOVES) addEventListener(event, follow, { passive: true });
+  // A live update may replace what is shown, or push it down.
+  document.addEventListener("statehouse:updated", follow);
+  end = () => {
+    for (const event of MOVES) removeEventListener(event, follow);
+    document.removeEventListener("statehouse:updated", follow);
+    ring.remove();
+    card.remove();
+    end = () => {};
+  };
+  /** @type {HTMLElement | null} */ (card.querySelector(".button-main"))?.focus({ preventScroll: true });
+}
+
+/** @param {string} where selectors in the order of preference, and not of the page */
+function target(where) {
+  for (const selector of where.split(", ")) {
+    const found = document.querySelector(selector);
+    if (found) return found;
+  }
+  return null;
+}
+
+/**
+ * Draws the ring around what is explained and puts the card beside it: below, above, or to the right of what is as high as
+ * the window. On a phone the card lies at the end of the window that the ring leaves free.
+ * @param {string} where
+ * @param {HTMLElement} ring
+ * @param {HTMLElement} card
+ */
+function place(where, ring, card) {
+  const box = target(where)?.getBoundingClientRect();
+  ring.hidden = !box;
+  if (!box) return;
+  const put = (/** @type {HTMLElement} */ element, /** @type {Record<string, number>} */ at) => {
+    for (const [name, value] of Object.entries(at)) element.style.setProperty(name, `${Math.round(value)}px`);
+  };
+  put(ring, { left: box.left - GAP, top: box.top - GAP, width: box.width + 2 * GAP, height: box.height + 2 * GAP });
+  const { width, height } = card.getBoundingClientRect();
+  const within = (/** @type {number} */ at, /** @type {number} */ size, /** @type {number} */ whole) => Math.max(EDGE, Math.min(at, whole - size - EDGE));
+  const below = box.bottom + 2 * GAP;
+  const above = box.top - 2 * GAP - height;
+  if (below + height + EDGE <= innerHeight) put(card, { left: within(box.left, width, innerWidth), top: below });
+  else if (above >= EDGE) put(card, { left: within(box.left, width, innerWidth), top: above });
+  else put(card, { left: within(box.right + 2 * GAP, width, innerWidth), top: within(box.top + EDGE, height, innerHeight) });
 }
 
 /**

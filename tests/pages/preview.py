@@ -1,4 +1,4 @@
-"""Photographs every page in both themes and at both widths, to be looked at: ``uv run python -m tests.pages.preview [name …]``.
+"""Photographs every page in both themes and at three widths, to be looked at: ``uv run python -m tests.pages.preview [name …]``.
 
 The pictures go to /tmp/shots, never into the repository.
 """
@@ -15,12 +15,14 @@ from playwright.sync_api import Page, sync_playwright
 
 from engine.embedded import browser_libraries
 from tests import stack
+from tests.pages.preview_states import STATES
 from tests.pages.sample_jobs import EXPORTED, RUNNING
 from tests.pages.sample_past import OF_WINDOWS, RESTORING, SNAPSHOT, VERIFIED
 from tests.pages.site import PASSWORD, USER
 
 SHOTS = Path("/tmp/shots")  # noqa: S108 (for a person's eyes, on a development machine)
 PORT = 8123
+WIDTHS = (1440, 390, 320)
 BASE = f"http://127.0.0.1:{PORT}"
 ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 STORE = "/applications/flights/stores/departures-by-carrier/"
@@ -81,7 +83,7 @@ def main(wanted: list[str]) -> None:
         _wait()
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=stack.chromium(), args=ARGUMENTS)
-            for width in (1440, 390):
+            for width in WIDTHS:
                 for theme in ("light", "dark"):
                     context = browser.new_context(
                         viewport={"width": width, "height": 900 if width > 500 else 844}, color_scheme=theme
@@ -124,14 +126,23 @@ def _shoot(page: Page, wanted: list[str], suffix: str) -> None:
             page.fill("#id_password", PASSWORD)
             page.click("button[type=submit]")
             signed_in = True
-        if wanted and name not in wanted:
-            continue
-        page.goto(BASE + path)
-        page.wait_for_timeout(700)
-        page.screenshot(path=str(SHOTS / f"{name}-{suffix}.png"), full_page=True)
-        overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        if overflow > 0:
-            _say(suffix, name, f"is {overflow} px wider than the window")
+        if not wanted or name in wanted:
+            page.goto(BASE + path)
+            _shot(page, name, suffix, whole=True)
+    for name, (path, act) in STATES.items():
+        if not wanted or name in wanted:
+            page.goto(BASE + path)
+            page.wait_for_load_state("load")
+            act(page)
+            _shot(page, name, suffix, whole=False)
+
+
+def _shot(page: Page, name: str, suffix: str, *, whole: bool) -> None:
+    page.wait_for_timeout(700)
+    page.screenshot(path=str(SHOTS / f"{name}-{suffix}.png"), full_page=whole)
+    overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    if overflow > 0:
+        _say(suffix, name, f"is {overflow} px wider than the window")
 
 
 if __name__ == "__main__":

@@ -42,3 +42,15 @@ def test_the_last_run_says_how_it_went(page: Any, site: Site) -> None:
     assert "works on partition 3" in row.inner_text()
     assert row.locator("button").count() == 0
     assert page.goto(site.url + NEW).status == 403
+
+
+def test_an_exports_format_is_chosen_and_copied(signed_in: Any, site: Site) -> None:
+    signed_in.goto(f"{site.url}{NEW}?kind=compact&cron=@daily")
+    assert not signed_in.is_visible("[name=format] >> nth=0")
+    signed_in.check("[name=kind][value=export]", force=True)
+    signed_in.check("[name=format][value=parquet]", force=True)
+    signed_in.click("button:has-text('Preview')")
+    signed_in.wait_for_selector("form[method=post] [name=format][value=parquet]", state="attached")
+    cli = signed_in.locator(".preview [data-copy]:has-text('CLI')").get_attribute("data-copy")
+    assert "schedules create export" in cli
+    assert "--argument format=parquet" in cli

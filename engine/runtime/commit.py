@@ -65,7 +65,7 @@ class Committer:
             writer.write(task.stores.values(), task.partition, self._producer)
         self._crash_point("before-offsets")
         offsets = [offset for task in work for offset in task.offsets()]
-        if self._producer.transactional:
+        if self._producer.transaction.required:
             self._commit_transaction(offsets)
         else:
             self._commit_delivered(offsets)
@@ -80,10 +80,10 @@ class Committer:
 
     def _commit_transaction(self, offsets: list[TopicPartition]) -> None:
         # Step 2: the offsets join, under the member's generation, which fences a zombie.
-        self._producer.send_offsets(offsets, self._consumer.group())
+        self._producer.transaction.send_offsets(offsets, self._consumer.group())
         self._crash_point("before-commit")
         # Step 3: librdkafka flushes, then commits.
-        self._producer.commit()
+        self._producer.transaction.commit()
 
     def _commit_delivered(self, offsets: list[TopicPartition]) -> None:
         # Steps 2 and 3 without a transaction: first all output is safe, then the input counts as done.
@@ -95,7 +95,7 @@ class Committer:
         """Undo what was not committed. False when it may have been committed: then the group has to be asked."""
         self.aborts_total += 1
         self.committed_at = time.monotonic()
-        return self._producer.abort()
+        return self._producer.transaction.abort()
 
     def _took(self, began: float) -> None:
         self.times_ms.append((time.monotonic() - began) * 1000)

@@ -15,10 +15,11 @@ from confluent_kafka import KafkaException
 from engine import broker_errors
 from engine.config import EngineConfig
 from engine.errors import Fatal, Retry, TaskCorrupted, TaskMigrated
+from engine.runtime.aborts import OutcomeUnknown, RebalanceOvertook, TransactionAborted
 from engine.runtime.commit import Committer
 from engine.runtime.consumer import Consumer
 from engine.runtime.membership import Membership
-from engine.runtime.producer import OutcomeUnknown, Producer, RebalanceOvertook, TransactionAborted
+from engine.runtime.producer import Producer
 from engine.runtime.tasks import Tasks
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import KafkaException
 
 from engine.config import AT_LEAST_ONCE, EXACTLY_ONCE
-from engine.runtime.producer import TransactionAborted
+from engine.runtime.aborts import TransactionAborted
 from tests.runtime import programs
 from tests.runtime.harness import (
     EngineProcess,

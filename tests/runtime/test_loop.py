@@ -8,8 +8,8 @@ import pytest
 from engine.config import EngineConfig
 from engine.errors import Fatal
 from engine.runtime import loop as loops
+from engine.runtime.aborts import RebalanceOvertook, TransactionAborted
 from engine.runtime.loop import Loop
-from engine.runtime.producer import RebalanceOvertook, TransactionAborted
 
 
 class Committer:

@@ -11,8 +11,10 @@ from engine.changelog.topics import Topics
 from engine.config import AT_LEAST_ONCE
 from engine.errors import BrokerUnavailable
 from engine.runtime import producer as producers
+from engine.runtime import transaction as transactions
+from engine.runtime.aborts import TransactionAborted
 from engine.runtime.outputs import Outputs
-from engine.runtime.producer import Producer, TransactionAborted
+from engine.runtime.producer import Producer
 from tests.runtime.harness import PATIENCE_SECONDS, alter, config, create, eventually, produce, read
 
 pytestmark = pytest.mark.kafka
@@ -37,7 +39,7 @@ def test_a_full_queue_holds_the_caller_up_and_loses_nothing(kafka, tmp_path, mon
     producer.send(topic, keys, values, times)
     offsets = []
     producer.send_changelog(topic, 0, list(zip(keys, values, times, strict=True)), offsets.append)
-    producer.commit()
+    producer.transaction.commit()
     producer.close()
     assert [(k, v, t) for k, v, t, _ in read(kafka, topic)] == 2 * list(zip(keys, values, times, strict=True))
     assert offsets == [9_999]
@@ -47,9 +49,9 @@ def test_what_is_aborted_is_never_seen(kafka, tmp_path):
     topic = create(kafka, kafka.unique("aborted"))
     producer = make(kafka, tmp_path)
     producer.send(topic, *columns(10))
-    assert producer.abort() is True
+    assert producer.transaction.abort() is True
     producer.send(topic, [b"seen"], [b"1"], [5])
-    producer.commit()
+    producer.transaction.commit()
     producer.close()
     assert read(kafka, topic) == [(b"seen", b"1", 5, 0)]
 
@@ -67,14 +69,14 @@ def test_a_topic_that_has_become_smaller_fails_the_commit_and_is_known_from_then
 
     def send():
         producer.send(topic, [b"k", b"k"], [b"x" * 5_000, b"fits"], [1, 1])
-        producer.commit() if producer.transactional else producer.flush()
+        producer.transaction.commit() if producer.transaction.required else producer.flush()
 
     producer.send(topic, [b"k"], [b"before"], [1])
-    producer.commit() if producer.transactional else producer.flush()
+    producer.transaction.commit() if producer.transaction.required else producer.flush()
     alter(kafka, topic, max_message_bytes="500")
     with pytest.raises(TransactionAborted):
         eventually(send, "the broker has heard of it")
-    producer.abort()
+    producer.transaction.abort()
     send()
     producer.close()
     assert refused == [(b"k", 5_000, "it has 5,092 bytes, and max.message.bytes of the topic is 500")]
@@ -87,7 +89,7 @@ def test_keys_go_where_java_puts_them_and_time_0_is_not_now(kafka, tmp_path):
     keys = [b"21", b"foobar", b"a-little-bit-long-string", b""]
     producer.send(topic, keys, [b"v"] * 4, [0, 0, 7, 7])
     producer.send(topic, [b"x", b"y"], [b"v", b"v"], [1, 1], None, [2, None])
-    producer.commit()
+    producer.transaction.commit()
     assert producer.partitions_of(topic) == 3
     producer.close()
     found = {key: (partition, at) for key, _, at, partition in read(kafka, topic)}
@@ -104,13 +106,13 @@ def test_a_second_producer_of_the_same_id_fences_the_first(kafka, tmp_path):
     client = {"bootstrap.servers": kafka.bootstrap_servers}
     second = Producer(first._config, client, first._settings["transactional.id"], first._outputs)
     with pytest.raises(TransactionAborted):
-        first.commit()
+        first.transaction.commit()
     second.send(topic, [b"k"], [b"v"], [1])
-    second.commit()
+    second.transaction.commit()
     second.close()
-    assert first.abort() is False
+    assert first.transaction.abort() is False
     first.send(topic, [b"k"], [b"again"], [2])
-    first.commit()
+    first.transaction.commit()
     first.close()
     assert [value for _, value, *_ in read(kafka, topic)] == [b"v", b"again"]
     produce(kafka, topic, [(b"k", b"plain")])
@@ -134,23 +136,23 @@ def test_a_start_waits_for_a_broker_that_still_loads_its_transactions_and_a_repl
                 raise KafkaException(KafkaError(broker_errors.TIMED_OUT, "the coordinator loads"))
             super().init_transactions(timeout)
 
-    monkeypatch.setattr(producers, "Client", Loading)
+    monkeypatch.setattr(transactions, "Client", Loading)
     topic = create(kafka, kafka.unique("loading"))
     producer = make(kafka, tmp_path, transaction_timeout_ms=1_000)
     producer.send(topic, [b"k"], [b"v"], [1])
-    producer.commit()
+    producer.transaction.commit()
     loads_seconds = PATIENCE_SECONDS
     for _ in range(2):
         with pytest.raises(BrokerUnavailable, match="could not be initialised"):
-            producer.replace()
-        waiting = producer._client
+            producer.transaction.replace()
+        waiting = producer.transaction.client
         loads_seconds = 0.0
     # A second client would fence the first, or be fenced by it, as soon as there is a coordinator.
     waiting._loaded_at = 0.0
-    producer.replace()
-    assert producer._client is waiting
+    producer.transaction.replace()
+    assert producer.transaction.client is waiting
     producer.send(topic, [b"k"], [b"w"], [1])
-    producer.commit()
+    producer.transaction.commit()
     producer.close()
     assert [value for _, value, *_ in read(kafka, topic)] == [b"v", b"w"]
 
@@ -159,17 +161,17 @@ def test_after_an_outage_the_next_transaction_begins_with_a_new_client(kafka, tm
     topic = create(kafka, kafka.unique("outage"))
     producer = make(kafka, tmp_path)
     producer.send(topic, [b"k"], [b"before"], [1])
-    producer._on_error(KafkaError(broker_errors.ALL_BROKERS_DOWN))
+    producer._delivery.on_error(KafkaError(broker_errors.ALL_BROKERS_DOWN))
     producer.send(topic, [b"k"], [b"within"], [1])
-    before = producer._client
-    producer.commit()
+    before = producer.transaction.client
+    producer.transaction.commit()
     producer.send(topic, [b"k"], [b"after"], [1])
-    assert producer._client is not before
-    producer.commit()
-    now = producer._client
+    assert producer.transaction.client is not before
+    producer.transaction.commit()
+    now = producer.transaction.client
     producer.send(topic, [b"k"], [b"later"], [1])
-    assert producer._client is now
-    producer.commit()
+    assert producer.transaction.client is now
+    producer.transaction.commit()
     producer.close()
     assert [value for _, value, *_ in read(kafka, topic)] == [b"before", b"within", b"after", b"later"]
 
@@ -183,12 +185,12 @@ def test_an_outcome_stays_unknown_until_the_client_is_replaced_and_its_topics_ar
 
     with monkeypatch.context() as patch:
         producer.send(topic, [b"k"], [b"v"], [1])
-        producer._client.commit_transaction(10)
-        producer._unknown = True
+        producer.transaction.client.commit_transaction(10)
+        producer.transaction._unknown = True
         patch.setattr(producer._outputs, "learn", no_answer)
         with pytest.raises(BrokerUnavailable):
-            producer.abort()
+            producer.transaction.abort()
     # "Undone" would have the tasks process again what was committed.
-    assert producer.abort() is False
-    assert producer.abort() is True
+    assert producer.transaction.abort() is False
+    assert producer.transaction.abort() is True
     producer.close()

@@ -30,6 +30,8 @@ COMMIT_INTERVAL_MS = {EXACTLY_ONCE: 100, AT_LEAST_ONCE: 30_000}
 RESTORE_PROCESSES_MAX = 4
 # With fewer cores they take from a busy loop what they need (docs/decisions/0012).
 RESTORE_PROCESSES_CORES_MIN = 4
+# Beside a loop with work enough a restore gets so much of one core (docs/decisions/0012).
+RESTORE_SHARE_MIN_PERCENT = 10
 ENVIRONMENT_PREFIX = "ENGINE_"
 LOOPBACK_ANY_PORT = "127.0.0.1:0"
 
@@ -47,6 +49,8 @@ class EngineConfig:
     waits for its copies to catch up before it joins the others.
     `restore_processes`: how many processes restore large stores beside this one; None is one for every second core, 4 at
     most, and none below four cores; 0 restores all in a thread.
+    `restore_share_min_percent`: how much of a core the thread that restores takes at least, however busy the loop is; what
+    the loop leaves it takes in any case. 100 yields to nobody.
     `disk_free_bytes_min`: with less space left for the state directory the engine stops, while it still can cleanly; 0
     turns this off. `listen`: where the query service listens, `host:port`; port 0 takes a free one; None runs none.
     `stop_when_caught_up`: end once this instance has all tasks and has processed and committed all of their inputs.
@@ -79,6 +83,7 @@ class EngineConfig:
     restore_bytes_per_second_max: int | None = None
     restore_partitions_max: int = 8
     restore_processes: int | None = None
+    restore_share_min_percent: int = RESTORE_SHARE_MIN_PERCENT
     repartition_purge_interval_ms: int = 30_000
     recommit_interval_ms: int = 3_600_000
     state_cleanup_delay_ms: int = 600_000
@@ -131,12 +136,14 @@ class EngineConfig:
             "restore_bytes_per_second_max": 1, "repartition_purge_interval_ms": 100, "recommit_interval_ms": 1000,
             "state_cleanup_delay_ms": 0, "disk_free_bytes_min": 0, "block_cache_bytes": 1 << 20, "write_buffer_bytes": 1 << 20,
             "stop_timeout_ms": 100, "num_standby_replicas": 0, "acceptable_recovery_lag": 0,
-            "warmup_timeout_ms": 0, "restore_processes": 0,
+            "warmup_timeout_ms": 0, "restore_processes": 0, "restore_share_min_percent": 1,
         }  # fmt: skip
         for name, bound in lowest.items():
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < bound):
                 raise ConfigError(f"{name} is {value!r}: it must be a whole number of at least {bound}")
+        if self.restore_share_min_percent > 100:  # noqa: PLR2004 - per cent
+            raise ConfigError(f"restore_share_min_percent is {self.restore_share_min_percent}: it must be at most 100")
         if self.replication_factor == 0:
             raise ConfigError("replication_factor is 0: use -1 for the brokers' default, or at least 1")
         if self.poll_records > POLL_RECORDS_MAX:

@@ -43,6 +43,7 @@ from engine.runtime.membership import Membership
 from engine.runtime.outputs import Outputs
 from engine.runtime.placement import Placement
 from engine.runtime.producer import Producer
+from engine.runtime.restore_pace import Pace
 from engine.runtime.restorer import Restorer
 from engine.runtime.state_directory import StateDirectory
 from engine.runtime.swap import Swaps
@@ -196,8 +197,12 @@ class Engine:
             self.directory,
             self.client,
             config.application_id,
+            pace=Pace(
+                bytes_per_second_max=config.restore_bytes_per_second_max,
+                share_min=config.restore_share_min_percent / 100,
+                loop_busy_seconds=lambda: self.loop.busy_seconds,
+            ),
             partitions_max=config.restore_partitions_max,
-            bytes_per_second_max=config.restore_bytes_per_second_max,
             processes_max=config.restore_process_count,
             write_buffer_bytes=config.write_buffer_bytes,
         )

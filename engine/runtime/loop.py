@@ -74,7 +74,8 @@ class Loop:
         self.stopping = False
         self.turns_total = 0
         self.processed_total = 0
-        self.busy_seconds = 0.0
+        # Seconds of the turns with work, and when the present one began if it is one. Replaced as a whole: other threads read it.
+        self._busy: tuple[float, float | None] = (0.0, None)
         self.uncommitted_bytes = 0
         # When the first and the last records were worked on: what a benchmark divides by.
         self.busy_from: float | None = None
@@ -93,8 +94,15 @@ class Loop:
         while not self.stopping:
             self.turn()
 
+    @property
+    def busy_seconds(self) -> float:
+        """How long the loop has worked in all, up to now: turns without records count nothing. Any thread."""
+        worked, began = self._busy
+        return worked if began is None else worked + time.monotonic() - began
+
     def turn(self) -> int:
         """One turn; returns the number of records processed. Errors meet their reaction here."""
+        self._busy = (self.busy_seconds, None)
         if self.turns_total == 0:
             self._polled_at = time.monotonic()
         self.turns_total += 1
@@ -172,6 +180,9 @@ class Loop:
         if self._unproven or began - self._polled_at > self._session_seconds:
             self._prove()
         self._polled_at = began
+        worked = self.busy_seconds
+        if batches or self._waiting:
+            self._busy = (worked, began)
         if self._tasks.collect():
             self._commit_now = True
         # 2: route.
@@ -187,7 +198,7 @@ class Loop:
         self._housekeeping()
         if done or batches:
             self.busy_until = time.monotonic()
-            self.busy_seconds += self.busy_until - began
+            self._busy = (worked + self.busy_until - began, None)
             self.busy_from = self.busy_from or began
         return done
 

@@ -13,9 +13,10 @@ from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from engine.changelog.restore import BATCH_RECORDS, POLL_SECONDS, Reader, Restoring
+from engine.changelog.restore import POLL_SECONDS, Reader, Restoring
 from engine.changelog.topics import Topics
 from engine.errors import BrokerUnavailable, Fatal, Retry, StopEngine, TaskCorrupted
+from engine.runtime.restore_pace import Pace
 from engine.runtime.restore_processes import RestoreProcesses
 from engine.runtime.standby import Standby, Standbys
 from engine.runtime.state_directory import StateDirectory
@@ -33,9 +34,6 @@ IDLE_SECONDS = 0.05
 STOP_SECONDS = 30.0
 # With only standbys to follow, submitted tasks wait no longer than this.
 FOLLOW_SECONDS = 0.05
-# A throttled restore takes its share in pieces of this length, and begins with a small one.
-THROTTLE_SECONDS = 0.25
-THROTTLED_RECORDS_FIRST = 100
 # A restore of so few records is over before others have begun; one that is not is like the others.
 NEAR_RECORDS = 1_000
 NEAR_SECONDS = 10.0
@@ -53,8 +51,8 @@ class Restorer:
         client: Mapping[str, Any],
         group: str,
         *,
+        pace: Pace,
         partitions_max: int = 8,
-        bytes_per_second_max: int | None = None,
         processes_max: int = 0,
         write_buffer_bytes: int = memory_budget.WRITE_BUFFER_BYTES,
     ) -> None:
@@ -66,13 +64,12 @@ class Restorer:
             self._preparation.reopen,
             self.wake,
             # What is throttled is slow on purpose: one reader keeps the bound.
-            processes_max=0 if bytes_per_second_max else min(processes_max, partitions_max),
+            processes_max=0 if pace.throttles else min(processes_max, partitions_max),
             write_buffer_bytes=write_buffer_bytes,
         )
         self.standbys = Standbys(self._reader, self._preparation)
+        self.pace = pace
         self._partitions_max = partitions_max
-        self._bytes_per_second_max = bytes_per_second_max
-        self._records_max = THROTTLED_RECORDS_FIRST if bytes_per_second_max else BATCH_RECORDS
         self._waiting: deque[TakeOver] = deque()
         self._restoring: list[TakeOver] = []
         self._finished: deque[TakeOver] = deque()
@@ -83,8 +80,6 @@ class Restorer:
         self._held_back: dict[tuple[str, int], Restoring] = {}
         self._stopping = False
         self._failure: Exception | None = None
-        self._throttled_until = 0.0
-        self.throttled_seconds = 0.0
         self._thread = threading.Thread(target=self._run, name="restorer", daemon=True)
 
     def start(self) -> None:
@@ -156,11 +151,11 @@ class Restorer:
                 self._admit()
                 self._follow()
                 self.standbys.turn(busy=self._reads_for_tasks())
-                throttled = self._throttled_until - time.monotonic()
-                if self._reader.reading and throttled <= 0:
+                paused = self.pace.wait_seconds
+                if self._reader.reading and paused <= 0:
                     self._restore()
-                elif throttled > 0 or not self._waiting or self._restoring:
-                    self._wake.wait(min(throttled, IDLE_SECONDS) if throttled > 0 else IDLE_SECONDS)
+                elif paused > 0 or not self._waiting or self._restoring:
+                    self._wake.wait(min(paused, IDLE_SECONDS) if paused > 0 else IDLE_SECONDS)
                     self._wake.clear()
         except Exception as error:
             log.exception("the restorer's thread ended")
@@ -302,15 +297,18 @@ class Restorer:
             self._held_back = held
 
     def _restore(self) -> None:
-        began = time.monotonic()
+        # A standby that has caught up keeps in step with the loop of another instance, and is no restore.
+        yields = any(restoring.ended_at is None for restoring in self._reader.reading.values())
+        began, cpu_began = time.monotonic(), time.thread_time()
         try:
-            read = self._reader.step(POLL_SECONDS if self._restoring else FOLLOW_SECONDS, self._records_max)
+            size = self._reader.step(POLL_SECONDS if self._restoring else FOLLOW_SECONDS, self.pace.records_max)
         except Exception as error:  # noqa: BLE001 - each has its reaction
             self._failed_step(error)
             self._reader.rewind()
             return
         self._collect()
-        self._throttle(read, time.monotonic() - began)
+        seconds, cpu_seconds = time.monotonic() - began, time.thread_time() - cpu_began
+        self.pace.note(self._reader.polled, size, seconds, cpu_seconds, yields=yields)
 
     def _failed_step(self, error: Exception) -> None:
         if self.standbys.fail(self._reader.failed, error):
@@ -398,14 +396,6 @@ class Restorer:
             restoring.end = max(restoring.end, swap.target)
             if restoring.position >= swap.target:
                 swap.move("handed-over")
-
-    def _throttle(self, read: int, took: float) -> None:
-        """Read no more until what was read fits the bound, and then so much at once that the waits stay short."""
-        if self._bytes_per_second_max and read:
-            self.throttled_seconds += (wait := max(0.0, read / self._bytes_per_second_max - took))
-            share = self._bytes_per_second_max * THROTTLE_SECONDS / read
-            self._records_max = max(1, min(int(self._reader.polled * share), BATCH_RECORDS))
-            self._throttled_until = time.monotonic() + wait
 
 
 def _urgency(restoring: Restoring) -> tuple[bool, int]:

@@ -83,3 +83,42 @@ def test_ten_commits_that_fail_in_a_row_stop_the_engine(loop):
         loop.turn()
     with pytest.raises(Fatal, match="10 commits in a row failed"):
         loop.turn()
+
+
+def test_how_long_it_has_worked_counts_the_turn_that_it_is_in(loop, monkeypatch):
+    now, told = [100.0], []
+    monkeypatch.setattr(loops.time, "monotonic", lambda: now[0])
+
+    def works():
+        now[0] += 2.0
+        told.append(loop.busy_seconds)
+
+    loop._housekeeping = works
+    loop.turn()
+    assert told == [0.0]
+    loop._consumer.poll = lambda *_: [object()]
+    loop._tasks.route = lambda _batches: None
+    loop.turn()
+    assert told == [0.0, 2.0]
+    assert loop.busy_seconds == 2.0
+    loop._consumer.poll = lambda *_: []
+    loop.turn()
+    assert loop.busy_seconds == 2.0
+
+
+def test_a_turn_that_fails_counts_until_the_next_begins(loop, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(loops.time, "monotonic", lambda: now[0])
+    loop._consumer.poll = lambda *_: [object()]
+
+    def fails(_batches):
+        now[0] += 3.0
+        raise TransactionAborted("refused")
+
+    loop._tasks.route = fails
+    loop.turn()
+    assert loop.busy_seconds == 3.0
+    loop._consumer.poll = lambda *_: []
+    loop.turn()
+    now[0] += 5.0
+    assert loop.busy_seconds == 3.0

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from engine.changelog.restore import Restoring
+from engine.runtime.restore_pace import Pace
 from engine.runtime.restorer import Restorer
 from engine.topology.stores import StoreSpec
 
@@ -28,7 +29,7 @@ class ReaderOnPaper:
 
 @pytest.fixture
 def restorer():
-    found = Restorer(None, None, {"bootstrap.servers": "127.0.0.1:1"}, "nobody", partitions_max=2)
+    found = Restorer(None, None, {"bootstrap.servers": "127.0.0.1:1"}, "nobody", pace=Pace(), partitions_max=2)
     found._reader.close()
     found._reader = ReaderOnPaper()
     return found
@@ -113,16 +114,3 @@ def test_processes_get_what_is_most_wanted_and_the_thread_what_is_small(restorer
     restorer._admit()
     assert restorer.processes.lent == ["much", "most"]
     assert read(restorer) == {"little"}
-
-
-def test_a_throttle_waits_for_what_was_read_and_reads_in_pieces(restorer):
-    restorer._bytes_per_second_max = 10_000
-    restorer._reader.polled = 100
-    began = time.monotonic()
-    restorer._throttle(20_000, 0.5)
-    assert restorer.throttled_seconds == 1.5
-    assert 1.5 <= restorer._throttled_until - began < 2.5
-    # 200 bytes a record, a quarter of a second at a time.
-    assert restorer._records_max == 12
-    restorer._throttle(0, 0.5)
-    assert restorer.throttled_seconds == 1.5

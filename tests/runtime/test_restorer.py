@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError
 from engine import broker_errors
 from engine.changelog.restore import Reader, Restoring
 from engine.errors import DiskFull, Fatal, TaskCorrupted
+from engine.runtime.restore_pace import Pace
 from engine.runtime.restorer import Restorer
 from engine.runtime.standby import Standby
 from engine.runtime.take_over import TaskStores
@@ -23,7 +24,7 @@ class EndlessReader:
     """Reads a gigabyte in each step."""
 
     def __init__(self):
-        self.reading, self.failed, self.polled, self.steps = {("c", 0): None}, None, 1, 0
+        self.reading, self.failed, self.polled, self.steps = {("c", 0): SimpleNamespace(ended_at=None)}, None, 1, 0
 
     def step(self, _timeout, _records):
         self.steps += 1
@@ -43,7 +44,7 @@ class EndlessReader:
 
 @pytest.fixture
 def restorer():
-    found = Restorer(None, None, NOWHERE, "nobody", bytes_per_second_max=1)
+    found = Restorer(None, None, NOWHERE, "nobody", pace=Pace(bytes_per_second_max=1))
     found._reader.close()
     found._reader = EndlessReader()
     found.standbys._reader = found._reader

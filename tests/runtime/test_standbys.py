@@ -131,7 +131,7 @@ def test_healthy_partitions_go_on_while_another_restores(kafka, application, tmp
         waiting = [r for w in engine.tasks.take_overs.values() for r in w.restores]
         assert len(waiting) == 3
         assert all(r.position < r.end for r in waiting)
-        assert engine.restorer.throttled_seconds > 0
+        assert engine.restorer.pace.throttled_seconds > 0
 
 
 def _remove(directory):

@@ -15,6 +15,8 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
+from engine import broker_errors
+from engine.control.outage import Outage, quiet_log
 from engine.control.outbox import EVENTS_MAX, Message, Outbox
 from engine.control.status import TOPIC, EventStatus, StatusRecord
 from engine.control.topic import ensure_topic
@@ -61,6 +63,7 @@ class StatusReporter:
         self._topic = topic
         self._replication_factor = replication_factor
         self._outbox = Outbox(application, instance, incarnation)
+        self._outage = Outage(_log, "status.outage", "the brokers take no status")
         self._events: deque[EventStatus] = deque(maxlen=EVENTS_MAX)
         self._overflowed = 0
         self._wake = threading.Event()
@@ -116,7 +119,7 @@ class StatusReporter:
             self._thread.join(_FAREWELL_SECONDS + _ROUND_SECONDS + 10)
 
     def _run(self) -> None:
-        producer = Producer({**self._client, **_PRODUCER}, logger=_log)
+        producer = Producer({**self._client, **_PRODUCER, "error_cb": self._on_error}, logger=quiet_log(_log))
         while not self._stopping.is_set():
             started = time.monotonic()
             self._guarded_round(producer)
@@ -158,7 +161,7 @@ class StatusReporter:
         if self._has_topic or time.monotonic() < self._retry_topic_at:
             return self._has_topic
         try:
-            ensure_topic(AdminClient(self._client, logger=_log), self._topic, self._replication_factor)
+            ensure_topic(AdminClient(self._client, logger=quiet_log(_log)), self._topic, self._replication_factor)
             self._has_topic = True
         except KafkaException as error:
             self._retry_topic_at = time.monotonic() + _TOPIC_RETRY_SECONDS
@@ -168,12 +171,21 @@ class StatusReporter:
     def _send(self, producer: Producer, message: Message) -> None:
         def delivered(error: KafkaError | None, _message: Any, key: str = message.key) -> None:
             self._outbox.delivered(key, succeeded=error is None)
+            if error is None:
+                self._outage.ended()
+            else:
+                self._outage.failed(error.str())
 
         try:
             producer.produce(self._topic, message.payload, message.key, partition=0, on_delivery=delivered)
         except (BufferError, KafkaException):
             # The queue is full, as it is after a long outage: this state is dropped, a newer one follows.
             self._outbox.delivered(message.key, succeeded=False)
+
+    def _on_error(self, error: KafkaError) -> None:
+        # A single broker that is down is no outage: the others take what is written.
+        if error.code() == broker_errors.ALL_BROKERS_DOWN:
+            self._outage.failed(error.str())
 
 
 def _now_ms() -> int:

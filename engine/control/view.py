@@ -12,7 +12,9 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from engine import broker_errors
 from engine.control import status
+from engine.control.outage import Outage, quiet_log
 from engine.control.status import TOPIC, InstanceStatus, StatusError, StatusRecord, StoreStatus, supersedes
 from engine.query.metadata import Metadata, Replica
 
@@ -92,6 +94,7 @@ class StatusView:
         self.feed = MetadataFeed(application, metadata)
         self._topic = topic
         self._on_ready = on_ready
+        self._outage = Outage(_log, "status.view_outage", "what other instances report is not heard")
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="status-view", daemon=True)
         self._client = {
@@ -116,7 +119,7 @@ class StatusView:
             self._thread.join(10)
 
     def _run(self) -> None:
-        consumer = Consumer(self._client, logger=_log)
+        consumer = Consumer({**self._client, "error_cb": self._on_error}, logger=quiet_log(_log))
         try:
             consumer.assign([TopicPartition(self._topic, 0, 0)])
             while not self._stopping.is_set():
@@ -136,9 +139,14 @@ class StatusView:
         now_ms = time.time_ns() // 1_000_000
         for message in messages:
             if message.error() is None:
+                self._outage.ended()
                 self.feed.apply(message.key(), message.value(), max(now_ms - message.timestamp()[1], 0))
             elif message.error().code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (its only name)
                 self._on_ready()
             else:
                 # The topic may not exist yet: an engine creates it within its first half second.
                 self._stopping.wait(_POLL_SECONDS)
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.code() == broker_errors.ALL_BROKERS_DOWN:
+            self._outage.failed(error.str())

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.changelog.topics import Topics
+from engine.control.outage import Outage
 from engine.errors import StatehouseError
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class Sampler:
         self.free_bytes: int | None = None
         self.disk_bytes: int | None = None
         self._disk_at = 0.0
+        self._outage = Outage(log, "sampler.outage", "end offsets are unknown")
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="offset-sampler", daemon=True)
 
@@ -72,7 +74,9 @@ class Sampler:
                 self.ends, self.begins = self._topics.end_offsets(places), self._topics.begin_offsets(places)
                 self.sampled_at, self._asked_at = time.time(), asked_at
             except StatehouseError as error:
-                log.warning("end offsets are unknown: %s", error)
+                self._outage.failed(error)
+            else:
+                self._outage.ended()
             if time.monotonic() - self._disk_at > DISK_SECONDS:
                 self._disk_at = time.monotonic()
                 self.state_dir_bytes = self._size()

@@ -166,3 +166,29 @@ def test_a_copy_that_changes_its_role_is_one_copy():
     feed.apply(*stamped(standby, 3), age_ms=0)
     assert metadata.active("counts", 0) is None
     assert [each.instance for each in metadata.standbys("counts", 0)] == ["i-1"]
+
+
+def test_brokers_that_cannot_be_reached_are_told_of_once(caplog):
+    client = {"bootstrap.servers": "127.0.0.1:1", "reconnect.backoff.max.ms": 100}
+    reporter = StatusReporter("shop", "i-1", 42, lambda: [instance()], client)
+    reporter._has_topic = True
+    view = StatusView("shop", Metadata(), client)
+    reporter.start()
+    view.start()
+    until(lambda: "status.outage_began" in caplog.text and "status.view_outage_began" in caplog.text)
+    # A second holds some twenty attempts of the two clients to connect.
+    time.sleep(1.0)
+    reporter.stop(clean=False)
+    view.stop()
+    lines = [r.getMessage().split(":")[0] for r in caplog.records if r.name.startswith("engine.control")]
+    assert sorted(lines) == ["status.outage_began", "status.view_outage_began"]
+
+
+@pytest.mark.kafka
+def test_a_status_that_is_taken_again_ends_the_outage(kafka, topic, caplog):
+    client = {"bootstrap.servers": kafka.bootstrap_servers}
+    reporter = StatusReporter("shop", "i-1", 42, lambda: [instance()], client, topic=topic)
+    reporter._outage.failed("it was away")
+    reporter.start()
+    until(lambda: "status.outage_ended" in caplog.text)
+    reporter.stop()

@@ -4,31 +4,25 @@ Owned by the service, used on its event loop only. A forwarded request carries F
 receiver's own copies or refused, so a question never travels twice.
 """
 
+import asyncio
 from collections.abc import Mapping
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-import httpx
-import orjson
-
-from engine.query import limits
 from engine.query.metadata import Member
-from engine.query.refusal import Refusal, from_body
+
+if TYPE_CHECKING:
+    from engine.query.peer_http import PeerHttp
 
 FORWARDED = "x-statehouse-forwarded"
 
 
 class Forwarder:
-    """A pool of connections to the application's other instances."""
+    """Asks other instances. Its connections are made for the first question."""
 
     def __init__(self, instance_id: str, token: str) -> None:
-        self._client = httpx.AsyncClient(
-            headers={"authorization": f"Bearer {token}", FORWARDED: instance_id},
-            timeout=httpx.Timeout(limits.FORWARD_READ_SECONDS, connect=limits.FORWARD_CONNECT_SECONDS),
-            limits=httpx.Limits(max_connections=limits.FORWARD_CONNECTIONS_MAX),
-            # The address comes from the status topic: never follow it elsewhere, and no proxy from the environment.
-            follow_redirects=False,
-            trust_env=False,
-        )
+        self._headers = {"authorization": f"Bearer {token}", FORWARDED: instance_id}
+        self._http: PeerHttp | None = None
 
     async def ask(
         self,
@@ -38,47 +32,17 @@ class Forwarder:
         body: bytes | None = None,
     ) -> dict[str, Any]:
         """Put a question to `member`; raises its Refusal, or `no-owner` when it does not answer."""
-        method = "GET" if body is None else "POST"
-        try:
-            async with self._client.stream(method, f"{member.address}{path}", params=parameters, content=body) as reply:
-                answer = _parsed(await _bounded(reply))
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Refusal(
-                "no-owner",
-                f"instance {member.instance} at {member.address} does not answer ({type(error).__name__}): "
-                "ask again once the group has moved its tasks",
-                {"instance": member.instance, "address": member.address, "reason": "unreachable"},
-            ) from error
-        if reply.status_code == httpx.codes.UNAUTHORIZED:
-            raise Refusal(
-                "internal",
-                f"instance {member.instance} refuses this instance's token: give all instances the same --token-file",
-            )
-        if reply.status_code != httpx.codes.OK or not isinstance(answer, dict):
-            raise from_body(answer, reply.status_code)
-        return answer
+        http = self._http or await self._open()
+        return await http.ask(member, path, parameters, body)
+
+    async def _open(self) -> "PeerHttp":
+        # In a thread: the import must not hold up the questions beside it.
+        module = await asyncio.to_thread(import_module, "engine.query.peer_http")
+        if self._http is None:
+            self._http = module.PeerHttp(self._headers)
+        return self._http
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
-
-
-async def _bounded(reply: httpx.Response) -> bytes:
-    """Read an answer, but no more of it than a page can have."""
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in reply.aiter_bytes():
-        size += len(chunk)
-        if size > limits.FORWARD_ANSWER_BYTES_MAX:
-            raise Refusal(
-                "internal", f"the owner's answer exceeds {limits.FORWARD_ANSWER_BYTES_MAX} bytes: ask a smaller limit="
-            )
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
-def _parsed(raw: bytes) -> Any:
-    try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return None
+        if self._http is not None:
+            await self._http.close()

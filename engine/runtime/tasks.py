@@ -270,6 +270,7 @@ class Tasks:
 
     def _failed(self, task: ActiveTask, error: Exception) -> None:
         if isinstance(error, RebuildTask | Retry):
+            log.warning("task %s is taken over again: %s", task.id, error)
             self.by_id.pop(task.id)
             self._begin(task.id)
             return

@@ -7,26 +7,21 @@ A thread that restores competes with the loop for one interpreter; a child does 
 a task that restores does not run yet, so a child can have it. Only large restores go: starting a process costs as much as restoring a
 hundred thousand records. A store that comes back early, by a cancel or a crash, keeps what was restored: data and position are one write.
 
-Owner: the restorer's thread. One thread for each child listens to it, and wakes the restorer's.
+Owner: the restorer's thread.
 """
 
-import json
 import logging
-import os
 import queue
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from engine import broker_errors, errors
 from engine.changelog.restore import Restoring
 from engine.errors import StatehouseError
 from engine.runtime.active_task import OpenStore
+from engine.runtime.restore_child import RECALL_SECONDS, Child, Lease, News
 from engine.runtime.take_over import TakeOver
 from engine.stores import memory_budget
 from engine.topology.stores import StoreSpec
@@ -35,46 +30,10 @@ log = logging.getLogger(__name__)
 
 # Below this the thread is done before a process has started.
 RECORDS_MIN = 200_000
-# A child without work ends after this: the next task is often about to be taken over.
-IDLE_SECONDS = 5.0
-# A child tells of itself after every step; one that is silent for so long is ended. A cancelled one has less time.
-SILENT_SECONDS = 60.0
-RECALL_SECONDS = 10.0
-# How long a child that was told to end may take before it is killed.
-END_SECONDS = 2.0
 # More than a store's memtables take is of no use to a child.
 WRITE_BUFFER_BYTES_MAX = 64 * memory_budget.MEBIBYTE
 
 Reopen = Callable[[TakeOver, OpenStore], Any]
-# What a child said: its line, or None at its end.
-News = tuple["_Child", dict[str, Any] | None]
-_SOURCE = Path(__file__).resolve().parents[2]
-_COMMAND = [sys.executable, "-m", "engine.changelog.restore_process"]
-
-
-@dataclass
-class _Lease:
-    """A store that a child has. `records` and `bytes` are what was restored before."""
-
-    number: int
-    wanted: TakeOver
-    opened: OpenStore
-    restoring: Restoring
-    records: int
-    bytes: int
-    recalled_at: float | None = None
-
-
-@dataclass
-class _Child:
-    """A process that restores, one store at a time. `heard_at` and `idle_since` are monotonic."""
-
-    process: "subprocess.Popen[str]"
-    orders: IO[str]
-    lease: _Lease | None = None
-    heard_at: float = field(default_factory=time.monotonic)
-    idle_since: float = field(default_factory=time.monotonic)
-    ending: bool = False
 
 
 class RestoreProcesses:
@@ -99,7 +58,7 @@ class RestoreProcesses:
         self._reopen = reopen
         self._wake = wake
         self._processes_max = processes_max
-        self._children: list[_Child] = []
+        self._children: list[Child] = []
         self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
         self._numbers = 0
         self.pids: tuple[int, ...] = ()
@@ -134,10 +93,8 @@ class RestoreProcesses:
             opened.store.close()
         restoring.lent, restoring.phase = True, "fetching"
         self._numbers += 1
-        child.lease = _Lease(self._numbers, wanted, opened, restoring, restoring.records, restoring.bytes)
-        child.heard_at = time.monotonic()
-        _tell(
-            child,
+        child.give(Lease(self._numbers, wanted, opened, restoring, restoring.records, restoring.bytes))
+        child.tell(
             restore=self._numbers,
             spec=opened.spec.shape(),
             changelog=restoring.changelog,
@@ -151,9 +108,7 @@ class RestoreProcesses:
         """Ask for the stores of a take-over; returns whether any is still out. They come back with what they have."""
         out = [child for child in self._children if child.lease is not None and child.lease.wanted is wanted]
         for child in out:
-            if child.lease is not None and child.lease.recalled_at is None:
-                child.lease.recalled_at = time.monotonic()
-                _tell(child, cancel=child.lease.number)
+            child.recall()
         return bool(out)
 
     # -- what children say --------------------------------------------------------------------------------------------
@@ -169,11 +124,12 @@ class RestoreProcesses:
                 if child.lease is None:
                     raise
                 failed.append((child.lease.wanted, error))
-                self._done_with(child)
-        self._end_some()
+                child.done()
+        for each in self._children:
+            each.end_when_due()
         return failed
 
-    def _heard(self, child: _Child, news: dict[str, Any] | None) -> None:
+    def _heard(self, child: Child, news: dict[str, Any] | None) -> None:
         child.heard_at = time.monotonic()
         if news is None:
             self._ended(child)
@@ -196,15 +152,15 @@ class RestoreProcesses:
             restoring.lent = False
             raise error
 
-    def _ended(self, child: _Child) -> None:
-        code = _reap(child)
+    def _ended(self, child: Child) -> None:
+        code = child.reap()
         self._children.remove(child)
         memory_budget.lend_write_buffers(-self._told["write_buffer_bytes"])
         self._publish()
         if child.lease is not None:
             self._take_back(child, f"process {child.process.pid} ended with {code}")
 
-    def _take_back(self, child: _Child, trouble: str | None = None) -> None:
+    def _take_back(self, child: Child, trouble: str | None = None) -> None:
         """Open a store here again. After trouble the thread goes on with it, from where it stands."""
         lease = child.lease
         if lease is None:
@@ -229,84 +185,28 @@ class RestoreProcesses:
                 )
             if restoring.done:
                 restoring.phase, restoring.ended_at = "done", time.time()
-        self._done_with(child)
-
-    def _done_with(self, child: _Child) -> None:
-        if child.lease is not None:
-            child.lease.restoring.lent = False
-        child.lease, child.idle_since = None, time.monotonic()
+        child.done()
 
     # -- children -----------------------------------------------------------------------------------------------------
 
-    def _idle_child(self) -> _Child | None:
+    def _idle_child(self) -> Child | None:
         for child in self._children:
             if child.lease is None and not child.ending:
                 return child
         return self._start()
 
-    def _start(self) -> _Child | None:
-        """A new child, or None when the system gives none."""
-        paths = [str(_SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])]
-        try:
-            process = subprocess.Popen(  # noqa: S603 - our own command line
-                _COMMAND,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                encoding="utf-8",
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-                # Ctrl-C is the parent's. It stays in its session: schedulers share cores out by sessions.
-                process_group=0,
-            )
-        except OSError as error:
-            log.warning("no process for restores could be started, they stay in this one: %s", error)
-            return None
-        if process.stdin is None or process.stdout is None:
-            raise AssertionError("Popen was asked for pipes")
-        child = _Child(process, process.stdin)
-        self._children.append(child)
-        memory_budget.lend_write_buffers(self._told["write_buffer_bytes"])
-        self._publish()
-        threading.Thread(
-            target=self._listen, args=(child, process.stdout), name=f"restore-{process.pid}", daemon=True
-        ).start()
-        _tell(child, **self._told)
+    def _start(self) -> Child | None:
+        child = Child.start(self._told, self._news, self._wake)
+        if child is not None:
+            self._children.append(child)
+            memory_budget.lend_write_buffers(self._told["write_buffer_bytes"])
+            self._publish()
         return child
-
-    def _listen(self, child: _Child, lines: IO[str]) -> None:
-        """A thread for each child: pass on what it says."""
-        try:
-            with lines:
-                for line in lines:
-                    self._news.put((child, json.loads(line)))
-                    self._wake()
-        finally:
-            # Also after a line that is none: who cannot be understood is ended.
-            self._news.put((child, None))
-            self._wake()
-
-    def _end_some(self) -> None:
-        """End children that have nothing to do, and kill those that are stuck."""
-        now = time.monotonic()
-        for child in self._children:
-            lease = child.lease
-            if lease is None:
-                if not child.ending and now - child.idle_since > IDLE_SECONDS:
-                    _end(child)
-                elif child.ending and now - child.idle_since > IDLE_SECONDS + END_SECONDS:
-                    child.process.kill()
-                continue
-            late = lease.recalled_at is not None and now - lease.recalled_at > RECALL_SECONDS
-            if late or now - child.heard_at > SILENT_SECONDS:
-                log.warning("process %d, which restores %s-%d, is stuck", child.process.pid, *lease.restoring.place)
-                child.process.kill()
-                child.heard_at = now
 
     def close(self) -> None:
         """End all children; stores that are out are closed by them, with what they have."""
         for child in self._children:
-            if child.lease is not None:
-                _tell(child, cancel=child.lease.number)
+            child.recall()
         deadline = time.monotonic() + RECALL_SECONDS
         while any(child.lease is not None for child in self._children) and time.monotonic() < deadline:
             try:
@@ -314,11 +214,11 @@ class RestoreProcesses:
             except queue.Empty:
                 break
             if news is None or "ended" in news:
-                self._done_with(child)
+                child.done()
         for child in self._children:
-            _end(child)
+            child.end()
         for child in self._children:
-            _reap(child)
+            child.reap()
             memory_budget.lend_write_buffers(-self._told["write_buffer_bytes"])
         self._children.clear()
         self._publish()
@@ -334,31 +234,3 @@ def named(name: str, message: str) -> StatehouseError | None:
         return None
     error: StatehouseError = found(message)
     return error
-
-
-def _tell(child: _Child, **order: Any) -> None:
-    try:
-        child.orders.write(json.dumps(order) + "\n")
-        child.orders.flush()
-    except OSError as error:
-        # It is gone, which its listener tells too.
-        log.debug("process %d takes no order: %s", child.process.pid, error)
-
-
-def _end(child: _Child) -> None:
-    """The end of its input ends a child."""
-    child.ending = True
-    try:
-        child.orders.close()
-    except OSError as error:
-        log.debug("process %d had ended: %s", child.process.pid, error)
-
-
-def _reap(child: _Child) -> int:
-    """Wait for a child that is about to end; returns its exit code (below 0: the signal)."""
-    _end(child)
-    try:
-        return child.process.wait(END_SECONDS)
-    except subprocess.TimeoutExpired:
-        child.process.kill()
-        return child.process.wait()

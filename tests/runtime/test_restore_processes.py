@@ -16,7 +16,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from engine.changelog.topics import Topics
 from engine.errors import DiskFull, TaskCorrupted
-from engine.runtime import restore_processes
+from engine.runtime import restore_child, restore_processes
 from engine.runtime.restorer import Restorer
 from engine.stores import memory_budget
 from engine.topology.stores import StoreSpec
@@ -172,7 +172,7 @@ def test_after_a_process_was_killed_its_restore_goes_on_where_it_was(kafka, lost
 def test_a_process_that_is_stuck_is_ended(kafka, lost, tmp_path, monkeypatch):
     with running(lost.build, settings(kafka, lost, tmp_path / "state")) as engine:
         pids = send(engine, signal.SIGSTOP)
-        monkeypatch.setattr(restore_processes, "SILENT_SECONDS", 0.5)
+        monkeypatch.setattr(restore_child, "SILENT_SECONDS", 0.5)
         assert lost.content(engine) == lost.folds
         assert all(map(gone, pids))
 
@@ -223,7 +223,7 @@ print(json.dumps({{"id": order["restore"], "ended": "failed", "error": "TaskCorr
 @pytest.mark.kafka
 def test_an_error_in_a_process_has_the_reaction_of_one_in_the_thread(kafka, lost, tmp_path, monkeypatch):
     script = ONCE.format(flag=str(tmp_path / "failed-once"))
-    monkeypatch.setattr(restore_processes, "_COMMAND", [sys.executable, "-c", script])
+    monkeypatch.setattr(restore_child, "_COMMAND", [sys.executable, "-c", script])
     taken_over = []
     submit = Restorer.submit
     monkeypatch.setattr(Restorer, "submit", lambda self, wanted: (taken_over.append(wanted), submit(self, wanted)))
@@ -238,7 +238,7 @@ def test_an_error_in_a_process_has_the_reaction_of_one_in_the_thread(kafka, lost
 def test_a_process_names_what_stops_it_and_ends_with_its_parent(tmp_path):
     (tmp_path / "g00000001").mkdir()
     (tmp_path / "g00000001" / "DAMAGED").write_text("a block of it is damaged")
-    process = subprocess.Popen(restore_processes._COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(restore_child._COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     order = {"restore": 7, "spec": StoreSpec("rows").shape(), "changelog": "c", "partition": 0, "start": 0, "end": 9}
     client = {"bootstrap.servers": "127.0.0.1:1", "log_level": 0}
     with process:

@@ -1,5 +1,6 @@
 """Every store case that was measured against Kafka Streams 4.3.1, op by op, to the byte."""
 
+import contextlib
 import itertools
 
 import pytest
@@ -39,30 +40,30 @@ def check(case, run):
     ("case_id", "mode"),
     [(c, mode) for c in CASES for mode in MODES if mode != "reopened" or spec_of(CASES[c]).backend == "rocksdb"],
 )
-def test_every_answer_is_kafka_streams_own(case_id, mode, tmp_path):
+def test_every_answer_is_kafka_streams_own(case_id, mode, tmp_path, closing):
     case = CASES[case_id]
     spec = spec_of(case)
-    check(case, Run(case, spec, tmp_path, MODES[mode]()))
+    check(case, closing(Run(case, spec, tmp_path, MODES[mode]())))
 
 
 @pytest.mark.parametrize("case_id", [i for i, case in CASES.items() if "final_store" in case])
-def test_a_store_restored_from_its_changelog_holds_the_same(case_id, tmp_path):
+def test_a_store_restored_from_its_changelog_holds_the_same(case_id, tmp_path, closing):
     case = CASES[case_id]
-    run = Run(case, spec_of(case), tmp_path / "live")
+    run = closing(Run(case, spec_of(case), tmp_path / "live"))
     run.commit()
-    restored = open_store(run.spec, tmp_path / "restored", Context())
-    for start in range(0, len(run.changelog), 5):
-        restored.restore(run.changelog[start : start + 5], start + 5)
-    assert final_rows(case["op"], restored) == final_rows(case["op"], run.store)
+    with contextlib.closing(open_store(run.spec, tmp_path / "restored", Context())) as restored:
+        for start in range(0, len(run.changelog), 5):
+            restored.restore(run.changelog[start : start + 5], start + 5)
+        assert final_rows(case["op"], restored) == final_rows(case["op"], run.store)
 
 
 @pytest.mark.parametrize("case_id", [i for i, case in CASES.items() if case["op"] != "versioned-store"])
-def test_coalesced_changelogs_hold_the_last_value_of_each_key(case_id, tmp_path):
+def test_coalesced_changelogs_hold_the_last_value_of_each_key(case_id, tmp_path, closing):
     case = CASES[case_id]
     spec = spec_of(case)
-    every = Run(case, spec, tmp_path / "every")
+    every = closing(Run(case, spec, tmp_path / "every"))
     every.commit()
-    coalesced = Run(case, spec.with_(caching=True), tmp_path / "coalesced")
+    coalesced = closing(Run(case, spec.with_(caching=True), tmp_path / "coalesced"))
     coalesced.commit()
     assert coalesced.answers == every.answers
     if spec.retain_duplicates or spec.backend == "lru":

@@ -99,9 +99,9 @@ def kv_op(opened, case, op):  # noqa: C901, PLR0912 - one branch an op
 
 @pytest.mark.parametrize("timestamped", [False, True])
 @pytest.mark.parametrize("case_id", E)
-def test_key_value_contract(case_id, backend, timestamped, tmp_path):
+def test_key_value_contract(case_id, backend, timestamped, tmp_path, closing):
     spec = StoreSpec("s", backend=backend, key_serde=serdes.int32, value_serde=serdes.string, timestamped=timestamped)
-    opened = Opened(spec, tmp_path)
+    opened = closing(Opened(spec, tmp_path))
     if timestamped:
         opened.store = WithoutTimestamps(opened.store)
     for op in E[case_id]["ops"]:
@@ -190,10 +190,10 @@ def check_window(store, assertion, base, case=None):
 
 @pytest.mark.parametrize("commits", [False, True])
 @pytest.mark.parametrize("case_id", [i for i in F if i not in {"F0.setup", "F.rolling_segments"}])
-def test_window_contract(case_id, backend, commits, tmp_path):  # noqa: C901, PLR0912 - one branch a field of the case
+def test_window_contract(case_id, backend, commits, tmp_path, closing):  # noqa: C901, PLR0912 - one branch a field of the case
     case, setup = F[case_id], F["F0.setup"]
     base = 0 if case.get("abs_time") else T0
-    opened = window_store(backend, tmp_path, case)
+    opened = closing(window_store(backend, tmp_path, case))
     store = opened.store
     if "puts" in case:
         put_all(opened, case["puts"], base, case)
@@ -227,17 +227,18 @@ def test_window_contract(case_id, backend, commits, tmp_path):  # noqa: C901, PL
         assert found == case["changelog"]
 
 
-def test_window_segments_roll(tmp_path):
-    check_segments_roll(F["F.rolling_segments"], tmp_path)
+def test_window_segments_roll(tmp_path, closing):
+    case = F["F.rolling_segments"]
+    check_segments_roll(case, closing(window_store("rocksdb", tmp_path, case)))
 
 
-def test_time_ordered_windows_keep_one_more_boundary_row(tmp_path):
-    check_boundary_rows(F["F.rolling_segments"], tmp_path)
+def test_time_ordered_windows_keep_one_more_boundary_row(tmp_path, closing):
+    case = F["F.rolling_segments"]
+    check_boundary_rows(case, closing(window_store("rocksdb", tmp_path, case, emit_final=True)))
 
 
-def check_segments_roll(case, directory):
+def check_segments_roll(case, opened):
     """After each put: the live segments, and what is visible where the case says so."""
-    opened = window_store("rocksdb", directory, case)
     for key, value, step, live in case["puts"]:
         opened.store.put(key, value, 120_000 + step * 30_000)
         opened.commit()
@@ -247,9 +248,8 @@ def check_segments_roll(case, directory):
             assert [v for _, v in opened.store.fetch_all(0, 600_000)] == case[f"visible_after_{step}"]
 
 
-def check_boundary_rows(case, directory):
+def check_boundary_rows(case, opened):
     """Time-ordered stores show one more row; the case says in words which: `"one" after 5, …`."""
-    opened = window_store("rocksdb", directory, case, emit_final=True)
     extra = {int(step): value for value, step in re.findall(r'"(\w+)" after (\d+)', case.get("exception", ""))}
     for key, value, step, _ in case["puts"]:
         opened.store.put(key, value, 120_000 + step * 30_000)
@@ -314,7 +314,7 @@ def session_op(store, op):
 
 @pytest.mark.parametrize("commits", [False, True])
 @pytest.mark.parametrize("case_id", G)
-def test_session_contract(case_id, backend, commits, tmp_path):
+def test_session_contract(case_id, backend, commits, tmp_path, closing):
     case = G[case_id]
     spec = StoreSpec(
         "s",
@@ -325,7 +325,7 @@ def test_session_contract(case_id, backend, commits, tmp_path):
         retention_ms=case.get("retention", 10_000),
         emit_final=any(assertion[0] == "findByEndTime" for assertion in case.get("asserts", [])),
     )
-    opened = Opened(spec, tmp_path)
+    opened = closing(Opened(spec, tmp_path))
     for key, start, end, value in case["puts"]:
         opened.store.put(key_of(case, key), start, end, None if value is None else str(value))
     for op in case.get("ops", []):
@@ -333,7 +333,7 @@ def test_session_contract(case_id, backend, commits, tmp_path):
             opened.commit()
             opened.store.close()
         elif op == "replay changelog":
-            again = Opened(spec, tmp_path / "again")
+            again = closing(Opened(spec, tmp_path / "again"))
             again.store.restore(opened.changelog, len(opened.changelog))
             opened = again
         else:
@@ -399,7 +399,7 @@ def versioned_op(opened, op):  # noqa: C901 - one branch an op
 
 @pytest.mark.parametrize("commits", [False, True])
 @pytest.mark.parametrize("case_id", H)
-def test_versioned_contract(case_id, backend, commits, tmp_path):
+def test_versioned_contract(case_id, backend, commits, tmp_path, closing):
     case = H[case_id]
     spec = StoreSpec(
         "s",
@@ -410,7 +410,7 @@ def test_versioned_contract(case_id, backend, commits, tmp_path):
         history_ms=case.get("historyRetention", 300_000),
         segment_interval_ms=100_000,
     )
-    opened = Opened(spec, tmp_path)
+    opened = closing(Opened(spec, tmp_path))
     for op in case["ops"]:
         versioned_op(opened, op)
         if commits and not case.get("transactional"):
@@ -434,17 +434,19 @@ def test_byte_layouts():
     assert layouts.join_side_key(example["key"].encode(), example["ts"], left=example["left"]).hex() == example["hex"]
 
 
-def test_a_versioned_changelog_carries_the_version_in_its_timestamp(tmp_path):
+def test_a_versioned_changelog_carries_the_version_in_its_timestamp(tmp_path, closing):
     spec = StoreSpec("s", "versioned", "rocksdb", serdes.string, serdes.string, history_ms=1000)
-    opened = Opened(spec, tmp_path)
+    opened = closing(Opened(spec, tmp_path))
     opened.context.timestamp = 99
     opened.store.put("k", "v", 10)
     opened.store.put("k", None, 12)
     assert opened.store.drain_changelog() == [(b"k", b"v", 10), (b"k", None, 12)]
 
 
-def test_a_timestamped_changelog_has_plain_values(tmp_path):
-    opened = Opened(StoreSpec("s", "key-value", "rocksdb", serdes.string, serdes.string, timestamped=True), tmp_path)
+def test_a_timestamped_changelog_has_plain_values(tmp_path, closing):
+    opened = closing(
+        Opened(StoreSpec("s", "key-value", "rocksdb", serdes.string, serdes.string, timestamped=True), tmp_path)
+    )
     opened.context.timestamp = 10
     opened.store.put("k", "v")
     assert opened.store.drain_changelog() == [(b"k", b"v", 10)]

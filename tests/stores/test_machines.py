@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from engine import serdes
 from engine.records import ValueAndTimestamp
@@ -18,18 +17,13 @@ from engine.stores import open_store
 from engine.stores.backend import EVERYTHING
 from engine.stores.contract import ChangelogColumns
 from engine.topology.stores import StoreSpec
+from tests.faults.lengths import lengths
 from tests.stores.models import KeyValueModel, LruModel, SessionModel, VersionedModel, WindowModel
 from tests.stores.vectors import Context
 
 # RocksDB waits for the disk whenever it opens; the machines open thousands of stores and test no disk.
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - mkdtemp makes a directory of its own there
 MEMORY_DISK = _SHARED_MEMORY if Path(_SHARED_MEMORY).is_dir() else None
-EXAMPLES = settings(
-    max_examples=500 if os.environ.get("CI") else 60,
-    stateful_step_count=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
 KEYS = st.sampled_from([b"", b"a", b"aa", b"ab", b"b", b"\x00", b"\xff", b"\xff\xff"])
 # Few keys, and times around the newest: what is worth testing happens where they meet, and behind a jump nothing does.
 FEW_KEYS = st.sampled_from([b"a", b"aa", b"b"])
@@ -446,7 +440,12 @@ MACHINES = [
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_a_store_is_its_model(machine):
-    from hypothesis.stateful import run_state_machine_as_test
-
-    run_state_machine_as_test(machine, settings=EXAMPLES)
+@lengths("examples", 100, 5_000)
+def test_a_store_is_its_model(machine, examples):
+    told = settings(
+        max_examples=examples,
+        stateful_step_count=30,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    run_state_machine_as_test(machine, settings=told)

@@ -14,6 +14,8 @@ import argparse
 import asyncio
 import json
 import os
+import signal
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -24,9 +26,8 @@ USER, PASSWORD = "ada", "a quiet lake"
 scene = {"name": "usual", "silent": False, "age_ms": 0, "engines": ""}
 
 
-def prepare(port: int) -> Any:
-    """Set Django up on a throw-away database, with an account a role, and return the ASGI application."""
-    scratch = Path(tempfile.mkdtemp(prefix="statehouse-pages-"))
+def prepare(port: int, scratch: Path) -> Any:
+    """Set Django up on a throw-away database in `scratch`, with an account a role; return the ASGI application."""
     os.environ.update(
         {
             "DJANGO_SETTINGS_MODULE": "console.settings",
@@ -172,7 +173,11 @@ def main() -> None:
     port = parser.parse_args().port
     import uvicorn
 
-    uvicorn.run(Site(prepare(port)), host="127.0.0.1", port=port, log_level="warning", lifespan="off")
+    # uvicorn hands SIGTERM on when it has stopped: as an exit, so that the scratch directory goes.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with tempfile.TemporaryDirectory(prefix="statehouse-pages-") as scratch:
+        application = prepare(port, Path(scratch))
+        uvicorn.run(Site(application), host="127.0.0.1", port=port, log_level="warning", lifespan="off")
 
 
 if __name__ == "__main__":

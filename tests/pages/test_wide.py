@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.pages.conftest import Site, eventually, sign_in
-from tests.pages.test_accessibility import AXE
+from tests.pages.test_accessibility import AXE, LEVELS, serious
 
 pytestmark = pytest.mark.browser
 WIDE = "/applications/flights/stores/wide/"
@@ -147,13 +147,12 @@ def test_a_page_of_ten_thousand_partitions_stays_small(wide: Any, site: Site, pa
 @pytest.mark.parametrize("width", [1440, 320])
 def test_the_map_fits_and_is_accessible(browser: Any, site: Site, width: int) -> None:
     context = browser.new_context(viewport={"width": width, "height": 900}, bypass_csp=True)
+    context.add_init_script(path=AXE)
     page = context.new_page()
     sign_in(page, site)
     site.steer("scene?name=wide")
     for path in ("/", PARTITIONS):
         page.goto(site.url + path)
-        page.evaluate(AXE.read_text())
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        found = page.evaluate("axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa']})")["violations"]
-        assert [each["id"] for each in found if each["impact"] in {"serious", "critical"}] == []
+        assert serious(page, LEVELS) == []
     context.close()

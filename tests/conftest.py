@@ -23,6 +23,7 @@ from tests import stack
 from tests.longest_first import LONGEST_FIRST
 
 stack.keep_scratch_in_memory()
+stack.keep_to_own_ports()
 SCRATCH = Path(tempfile.mkdtemp(prefix="statehouse-tests-"))
 REDIS_PORT = stack.free_port()
 REDIS_PASSWORD = secrets.token_urlsafe(16)
@@ -74,9 +75,9 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """The whole suite runs in two processes, each with parts of its own: tests on real parts mostly wait for clocks."""
+    """The whole suite runs in several processes, each with parts of its own; what is named runs in one."""
     whole = config.args == config.getini("testpaths") and not config.getoption("lf")
-    return 2 if whole else 0
+    return stack.processes() if whole else 0
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

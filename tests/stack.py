@@ -21,6 +21,9 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 IN_MEMORY = Path("/dev/shm")  # noqa: S108 (Linux's file system in memory; directories in it are made by tempfile)
 # Several times what the whole suite keeps at one time.
 IN_MEMORY_BYTES = 6 * 2**30
+# A process of a divided run with its broker, its browser, its pages and the engines that its test starts.
+PROCESS_BYTES = 2 * 2**30
+PROCESSES_MAX = 8
 _numbers = itertools.count(1)
 
 
@@ -109,6 +112,28 @@ def keep_scratch_in_memory() -> None:
         # Processes of a divided run and those that tests start inherit it.
         os.environ["TMPDIR"] = str(IN_MEMORY)
         tempfile.tempdir = None
+
+
+def processes() -> int:
+    """Return how many processes divide the whole suite: two for each processor, as far as there is memory; at least 2.
+
+    Tests on real parts wait for sessions, commits and polls about as long as they work.
+    """
+    room = psutil.virtual_memory().available // PROCESS_BYTES
+    return max(2, min(2 * (os.cpu_count() or 1), room, PROCESSES_MAX))
+
+
+def keep_to_own_ports() -> None:
+    """Let each process of a divided run choose ports from a share of its own.
+
+    A port counts as free until its server listens, which may be minutes after it was chosen: by then another process had
+    it, sometimes.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is not None:
+        share = len(ports.STABLE_PORTS) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        first = int(worker.removeprefix("gw")) * share
+        ports.STABLE_PORTS = ports.STABLE_PORTS[first : first + share]
 
 
 def free_port() -> int:

@@ -136,14 +136,14 @@ def page(app: str, store: str, snapshot: str, params: dict[str, str]) -> dict[st
     }
 
 
-def several(app: str, store: str, keys: list[Any], formats: dict[str, str]) -> dict[str, Any]:
+def several(app: str, store: str, wanted: list[dict[str, Any]], formats: dict[str, str]) -> dict[str, Any]:
     """What the store says of some keys now: one is as it was."""
     del app, formats
     from tests.pages.sample_browse import everything
 
     now = {row["key"]: row for row in everything(store)}
     rows = []
-    for key in keys:
+    for key in (each["key"] for each in wanted):
         row = now.get(key)
         found = {"key": key, "found": row is not None, "value": row["value"] if row else None}
         rows.append(found | {"timestamp": 1_357_020_004_001 if key == "UA" else row and row["timestamp"]})

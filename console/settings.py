@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kombu.entity import Queue
 
-from console import env, limits
+from console import env, limits, statics
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env.envstr("STATEHOUSE_DATA_DIR", str(BASE_DIR / ".statehouse"))).absolute()
@@ -102,15 +102,22 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 
 # --- static files: ours, and the browser libraries that set-up puts into node_modules (nothing from a CDN)
-STATIC_URL = "/static/"
 # `collectstatic` is for images; a checkout serves from the folders themselves.
 _COLLECTED = BASE_DIR / "staticfiles"
 STATIC_ROOT = _COLLECTED if _COLLECTED.is_dir() or "collectstatic" in sys.argv else None
 _LIBRARIES = {"uplot": BASE_DIR / "node_modules" / "uplot" / "dist"}
-STATICFILES_DIRS: list[object] = [folder for folder in [BASE_DIR / "static"] if folder.is_dir()]
+_OURS = [folder for folder in [BASE_DIR / "static"] if folder.is_dir()]
+STATICFILES_DIRS: list[object] = [*_OURS]
 STATICFILES_DIRS += [(f"lib/{name}", folder) for name, folder in _LIBRARIES.items() if folder.is_dir()]
 WHITENOISE_USE_FINDERS = STATIC_ROOT is None
 WHITENOISE_AUTOREFRESH = DEBUG or TESTING
+# Whoever works on the files wants to see them at once, under the same address.
+STATIC_MOVES = DEBUG
+_SERVED = [_COLLECTED] if _COLLECTED.is_dir() else [*_OURS, *_LIBRARIES.values()]
+STATIC_VERSION = "now" if STATIC_MOVES else statics.fingerprint(_SERVED)
+STATIC_URL = f"/static/{STATIC_VERSION}/"
+if not STATIC_MOVES:
+    WHITENOISE_IMMUTABLE_FILE_TEST = statics.always
 
 # --- sessions, cookies, headers
 HTTPS = env.envbool("STATEHOUSE_HTTPS", default=all(origin.startswith("https://") for origin in ALLOWED_ORIGINS))

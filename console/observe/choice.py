@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# A page is for people; more rows than this are paged.
-ROWS = 100
+# A page is for people; more rows than this are paged. What a browser lays out before it paints is mostly this.
+ROWS = 50
 _RANGE = re.compile(r"(\d{1,9})\s*(?:-|\N{EN DASH}|\.\.)\s*(\d{1,9})")
 _NUMBER_DIGITS_MAX = 9
 

@@ -21,7 +21,7 @@ _DIGITS_MAX = 9
 ORDER_WORDS = {"": "by partition", "lag": "furthest behind first", "size": "largest first"}
 
 
-def read(given: QueryDict, *, size: int = ROWS, page: str = "page") -> Choice:
+def read(given: QueryDict, *, page: str = "page") -> Choice:
     """Return what a URL asks for; what makes no sense in it is left out."""
     number = _number(given.get(page, ""))
     order = given.get("order", "")
@@ -31,7 +31,7 @@ def read(given: QueryDict, *, size: int = ROWS, page: str = "page") -> Choice:
         order=order if order in ORDERS else "",
         page=max((number or 1) - 1, 0),
         at=_number(given.get("at", "")),
-        size=size,
+        size=ROWS,
     )
 
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
 SPANS = {"1h": 3_600_000, "6h": 6 * 3_600_000, "24h": 86_400_000, "7d": 7 * 86_400_000, "30d": 30 * 86_400_000}
-# Rows of the timeline on one page: those of tasks that moved come first, then the rest in order.
-TASKS_SHOWN = 60
 _REBALANCES_MAX = 50
 _HOUR_MS = 3_600_000
 
@@ -31,7 +29,8 @@ def timeline(request: HttpRequest, app: str) -> HttpResponse:
     began = min(since, now - _HOUR_MS)
     moved = ownership.moves(ownership.spells_that_moved(app, began, now))
     inside = [move for move in moved if move["at"] >= since]
-    choice = chooser.read(request.GET, size=TASKS_SHOWN)
+    choice = chooser.read(request.GET)
+    # Those of tasks that moved come first, then the rest in order.
     seen = shell.found(snapshot.tasks(app, choice, {move["task"] for move in inside}), f"an application {app!r}")
     tasks = snapshot.rows(seen["tasks"])
     spells = ownership.spells(app, began, now, [task["task"] for task in tasks])

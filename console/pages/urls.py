@@ -22,6 +22,7 @@ from console.pages import (
     restores,
     schedules,
     session,
+    sheet,
     size,
     snapshots,
     store,
@@ -29,6 +30,7 @@ from console.pages import (
 
 _STORE = "applications/<str:app>/stores/<str:store>/"
 urlpatterns = [
+    path("static/<str:version>/all.css", sheet.sheet, name="sheet"),
     path("", overview.overview, name="overview"),
     path("sign-in/", session.sign_in, name="login"),
     path("sign-out/", session.sign_out, name="logout"),

@@ -193,6 +193,14 @@ def ago(at_ms: float, now_ms: float | None = None) -> str:
     return f"{days} d ago" if days < _DAYS_MAX else f"{days // 365} y ago"
 
 
+@register.simple_tag
+def sheet() -> str:
+    """Return the address of the style sheet."""
+    from console.pages import sheet as sheets  # noqa: PLC0415 - its address needs the URLs, which need the views
+
+    return sheets.address()
+
+
 @register.inclusion_tag("parts/strip.html")
 def strip(drawn: dict[str, Any], label: str = "partitions") -> dict[str, Any]:
     """Draw the partition strip (see ``console.pages.strips.drawn``)."""

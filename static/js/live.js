@@ -1,6 +1,7 @@
 // Keeps the page live: one WebSocket for the page's topic. A snapshot message says that something changed and carries
 // the numbers; the regions are drawn again at most twice a second. Says "stale" when nothing came for 5 s, or when
 // what came was measured more than 5 s before, for then the observer is what has stopped.
+import { afterPaint } from "./after-paint.js";
 import { refreshRegions } from "./regions.js";
 import { setServerTime } from "./times.js";
 
@@ -133,7 +134,7 @@ function seconds(ms) {
 }
 
 if (topic) {
-  connect();
+  afterPaint(connect);
   setInterval(show, 200);
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) planRefresh();

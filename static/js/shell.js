@@ -1,4 +1,5 @@
 // What every page has: the theme switch, menus that close, keys, times that move, strips that are maps.
+import { afterPaint } from "./after-paint.js";
 import { markScrollables } from "./scrollables.js";
 import { keepTimesMoving } from "./times.js";
 import "./copy.js";
@@ -68,8 +69,12 @@ document.addEventListener("keydown", (event) => {
 });
 
 keepTimesMoving();
-drawMaps();
-markScrollables();
+// Long tables may be out of sight, and are not laid out for this before the others have been painted.
+markScrollables(".table-scroll:not(.long)");
+afterPaint(() => {
+  drawMaps();
+  markScrollables();
+});
 document.addEventListener("statehouse:updated", () => {
   drawMaps();
   markScrollables();

@@ -49,11 +49,12 @@ def test_every_url_declares_its_action(path, view):
     )
 
 
-def test_only_sign_in_and_health_are_public():
+def test_only_sign_in_its_sheet_and_health_are_public():
     assert {path for path, view in all_patterns() if policy.declared_action(view) == policy.PUBLIC} <= {
         "healthz",
         "sign-in/",
         "login/",
+        "static/<str:version>/all.css",
     }
 
 

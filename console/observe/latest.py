@@ -38,6 +38,7 @@ class Latest:
     def __init__(self) -> None:
         self.apps: dict[str, dict[str, Entry]] = {}
         self.counters: Counter[str] = Counter()
+        self._instances: dict[str, dict[str, status.InstanceStatus]] = {}
         self._pending = Changes()
 
     def apply(
@@ -76,17 +77,15 @@ class Latest:
             self.counters["past_life"] += 1
             return None, []
         entries[name] = Entry(record, raw)
+        if isinstance(record, status.InstanceStatus):
+            self._instances.setdefault(record.application, {})[record.instance] = record
         self._pending.changed.setdefault(record.application, set()).add(name)
         self._pending.removed.get(record.application, set()).discard(name)
         return record, ended
 
     def instances(self, application: str) -> dict[str, status.InstanceStatus]:
         """Return the instances of an application by name."""
-        return {
-            entry.record.instance: entry.record
-            for entry in self.apps.get(application, {}).values()
-            if isinstance(entry.record, status.InstanceStatus)
-        }
+        return dict(self._instances.get(application, {}))
 
     def expire(self, application: str, instance: str) -> list[tuple[status.StatusRecord, Ending]]:
         """Remove everything that an instance has reported; the topology stays."""
@@ -141,6 +140,8 @@ class Latest:
 
     def _remove(self, application: str, key: str) -> Entry:
         entry = self.apps[application].pop(key)
+        if isinstance(entry.record, status.InstanceStatus):
+            self._instances[application].pop(entry.record.instance, None)
         self._pending.changed.get(application, set()).discard(key)
         self._pending.removed.setdefault(application, set()).add(key)
         return entry

@@ -68,6 +68,8 @@ class Observer:
         self._documents: dict[str, dict[str, str]] = {}
         self._moves: dict[str, dict[str, deque[int]]] = {}
         self._health_due: set[str] = set()
+        # application -> Kafka keys of what has been reported since the last verdicts
+        self._unsampled: dict[str, set[str]] = {}
         self._clock_ms = clock_ms
         self._due: dict[str, int] = {}
         self._is_reading = False
@@ -110,6 +112,8 @@ class Observer:
         if record is None:
             return
         self.history.note(record)
+        if isinstance(record, status.TaskStatus | status.StoreStatus):
+            self._unsampled.setdefault(record.application, set()).add(record.key)
         if isinstance(record, status.InstanceStatus):
             # Before all has been read, a record may be hours old: its own time says how old.
             seen_ms = arrived_ms if self._was_loaded else min(record.at, arrived_ms)
@@ -207,8 +211,11 @@ class Observer:
             for application, entries in self.latest.apps.items():
                 windows = self._windows.setdefault(application, Windows())
                 windows.remember(self.history.looks(application))
-                windows.sample((entry.record for entry in entries.values()), now_ms)
-                document = windows.judge(now_ms, self._gone(application))
+                keys_of = self._unsampled.pop(application, set())
+                windows.sample([entries[key].record for key in keys_of if key in entries], now_ms)
+                instances = self.latest.instances(application)
+                busy = {name for name, record in instances.items() if record.rates.in_per_second > 0}
+                document = windows.judge(now_ms, self._gone(application), busy)
                 self._documents.setdefault(application, {})[keys.lag(application)] = json.dumps(document)
         rows_last = self._due.get("rows", 0)
         interval_ms = max(limits.LAG_SAMPLE_INTERVAL_MS, rows_last * 1000 // limits.LAG_ROWS_PER_SECOND_MAX)
@@ -291,8 +298,8 @@ class Observer:
             if reporting:
                 self.publisher.rate(application, now_ms, sum(record.rates.in_per_second for record in reporting))
             entries = self.latest.apps[application]
-            newest = max((entry.record.at for entry in entries.values()), default=0)
-            if not instances and now_ms - newest > _APPLICATION_KEPT_MS:
+            newest = max((entry.record.at for entry in entries.values()), default=0) if not instances else now_ms
+            if now_ms - newest > _APPLICATION_KEPT_MS:
                 self.publisher.forget(application)
                 self._documents.pop(application, None)
                 self._windows.pop(application, None)

@@ -104,7 +104,16 @@ def input_lag(state: State, chosen: Iterable[int] | None = None) -> dict[str, li
     for place in range(len(places)) if chosen is None else chosen:
         topic, partition, copy, each = places[place]
         verdict, reason, rate, eta, behind_ms, how = findings[place]
-        measured = [each.position, each.committed, each.begin, each.end, each.lag, behind_ms, how, each.rate_per_second]
+        measured = [
+            each.position,
+            each.committed,
+            each.begin,
+            store_shapes.end_of(each),
+            each.lag,
+            behind_ms,
+            how,
+            each.rate_per_second,
+        ]
         found.append([topic, partition, copy.task, copy.instance, *measured, rate, eta, verdict, reason])
     return table(columns, found)
 
@@ -184,7 +193,16 @@ def store_lag(state: State, chosen: Iterable[int] | None = None) -> dict[str, li
     for place in range(len(places)) if chosen is None else chosen:
         name, partition, copy, _ = places[place]
         verdict, reason, rate, eta, behind_ms, how = findings[place]
-        where = [name, partition, copy.task, copy.instance, copy.role, copy.position, copy.end, copy.lag]
+        where = [
+            name,
+            partition,
+            copy.task,
+            copy.instance,
+            copy.role,
+            copy.position,
+            store_shapes.end_of(copy),
+            copy.lag,
+        ]
         found.append([*where, behind_ms, how, rate, eta, verdict, reason])
     return table(columns, found)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from console import limits
@@ -36,7 +37,11 @@ def verdict(state: State, problems: list[Problem], *, stale: bool) -> dict[str, 
     measuring = sum(row[0] == "UNKNOWN" for row in behind(state).values())
     if not state.lag or measuring:
         return {"status": "UNKNOWN", "reason": "Measuring: a verdict needs about ten seconds of samples."}
-    return {"status": "OK", "reason": f"All {len(state.lag):,} partitions keep up."}
+    judged = Counter[str]()
+    for (kind, _), count in store_shapes.judged(state).items():
+        judged[kind] += count
+    what = " and ".join(f"{judged[kind]:,} {kind}" for kind in ("input", "store") if judged[kind])
+    return {"status": "OK", "reason": f"All {what} partitions keep up."}
 
 
 def instance_verdict(  # noqa: PLR0911 - the first cause that holds decides
@@ -124,7 +129,7 @@ def _lag(state: State) -> list[Problem]:
     for (kind, name), rows in sorted(places.items()):
         status, reason = max(((row[0], row[1]) for _, row in rows), key=lambda each: verdicts.SEVERITY[each[0]])
         if kind == "input" and status == "WARN":
-            words = f"{state.id} is falling behind on {name}: {_falling(state, name)}"
+            words = f"{state.id} is falling behind on topic {name}: {_falling(state, name)}"
         else:
             where = f"{name}/{rows[0][0]}" if len(rows) == 1 else f"{len(rows)} partitions of {name}"
             words = f"{state.id}, {where}: {reason[0].lower()}{reason[1:].rstrip('.')}"

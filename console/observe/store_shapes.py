@@ -64,6 +64,13 @@ def percent(record: StoreStatus) -> float | None:
     return min(round(100 * max(done, 0) / slots, 1), 99.9)
 
 
+def end_of(record: Input | StoreStatus) -> int | None:
+    """Return the end as far as it is known: it is looked at less often than records are read, and these were there."""
+    if record.end is None or record.position is None:
+        return record.end
+    return max(record.end, record.position)
+
+
 def restore_eta(record: StoreStatus) -> verdicts.Eta:
     """Return the seconds until the restore reaches the end it set out for."""
     if record.phase == "done":

@@ -16,6 +16,7 @@ from console.pages import chooser, hues, shell, verdicts
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
+_SKEWED = 2
 SPANS = {"15m": 15 * 60_000, "1h": 3_600_000, "24h": 86_400_000, "30d": 30 * 86_400_000}
 POINTS_MAX = 300
 UNITS = ("records", "time")
@@ -79,8 +80,8 @@ def lag_of(request: HttpRequest, app: str) -> HttpResponse:
         "units": UNITS,
         "unit": unit if unit in UNITS else "records",
         "palette": hues.palette(each["instance"] for each in inputs + stores if each["instance"]),
-        # A slowest partition exists always; it is news only when it is behind the others.
-        "skew": [each for each in seen["skew"] if each["lag"] and each["lag"] > (each["median_lag"] or 0)],
+        # A slowest partition exists always; it is news only when it is far behind the others.
+        "skew": [each for each in seen["skew"] if each["lag"] and each["lag"] > _SKEWED * (each["median_lag"] or 0)],
         "calm": seen["lag"].get("total") == 0,
     }
     return shell.page(request, "pages/lag.html", seen, context, section="lag", topic=f"lag:{app}", app=app)

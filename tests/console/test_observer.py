@@ -326,7 +326,7 @@ def test_a_topic_that_grows_faster_than_it_is_read_is_named_with_its_rate(shop):
         "application": "shop",
         "instance": None,
         "store": None,
-        "words": "shop is falling behind on parcels: 46,840 records, +380/s, never at this rate",
+        "words": "shop is falling behind on topic parcels: 46,840 records, +380/s, never at this rate",
         "page": "lag",
     }
     lag = seen["applications"][0]["lag"]

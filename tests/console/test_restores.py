@@ -3,6 +3,7 @@
 import json
 from datetime import timedelta
 
+import msgspec
 import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
@@ -122,3 +123,27 @@ def test_copies_stand_in_one_order_wherever_they_are_listed(shop):
     for table in listed:
         copies = [(row["instance"], row["role"]) for row in snapshot.rows(table) if row["partition"] == 0]
         assert copies == [("engine-3", "active"), ("engine-2", "active"), ("engine-1", "standby")]
+
+
+def test_an_end_is_never_shown_before_the_position_that_was_read(shop):
+    read = reports.task("0_0", lag=0, sequence=9)
+    (each,) = read.inputs
+    shop.report(
+        msgspec.structs.replace(read, inputs=[msgspec.structs.replace(each, position=120, end=110)]),
+        reports.store("counts", "0_0", sequence=9, position=64, end=60, lag=0),
+    )
+    lag = snapshot.lag("shop")
+    inputs = [(row["position"], row["end"]) for row in snapshot.rows(lag["inputs"]) if row["partition"] == 0]
+    stores = [(row["position"], row["end"]) for row in snapshot.rows(lag["stores"]) if row["partition"] == 0]
+    copies = snapshot.rows(snapshot.store("shop", "counts")["positions"])
+    assert (inputs, stores) == ([(120, 120)], [(64, 64)])
+    assert [(row["position"], row["end"]) for row in copies if row["partition"] == 0] == [(64, 64)]
+
+
+def test_a_restore_of_nothing_says_so_on_the_command_line(shop, run):  # noqa: F811 - the fixture
+    began = reports.now_ms() - 1_000
+    none = {"cause": None, "restored_records": 0, "start": 0, "position": 0, "end": 0, "snapshot_end": 0, "lag": 0}
+    shop.report(restoring("applying", 8, began, **none))
+    shop.report(restoring("done", 9, began, **none, restore_ended_at=began + 500))
+    (line,) = [line for line in run("restores", "list", "shop").splitlines() if "nothing to read" in line]
+    assert "0.0/s" not in line

@@ -53,10 +53,11 @@ class Command(BaseCommand):
 
 def _row(each: dict[str, Any]) -> list[Any]:
     done = None if each["percent"] is None else f"{each['percent']:.1f} %"
+    cause = each["cause"] or ("nothing to read" if each["records"] == 0 else None)
     return [
-        f"#{each['id']}" if each["id"] is not None else None, each["store"], each["partition"], each["instance"], each["cause"],
+        f"#{each['id']}" if each["id"] is not None else None, each["store"], each["partition"], each["instance"], cause,
         (each["outcome"], _TONES.get(each["outcome"], "")), done, terminal.number(each["start"]), terminal.number(each["position"]),
-        terminal.number(each["records"]), terminal.rate(each["rate_per_second"]), terminal.span(each["duration_ms"]),
+        terminal.number(each["records"]), terminal.rate(each["rate_per_second"] if each["records"] else None), terminal.span(each["duration_ms"]),
     ]  # fmt: skip
 
 

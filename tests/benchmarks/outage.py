@@ -1,21 +1,28 @@
 """Whether an engine notices that the console is away: `python -m tests.benchmarks.outage`.
 
-One engine works through its input with status reports as in production. In windows that alternate within the one run, everything behind
-the status topic is up (Redis, the database's users: observer, worker, beat and web) or killed with `kill -9`; tasks stand still
-while it is killed or starts. For each pair two ratios are told, down over up: of the engine's CPU time for a record, and of its rate. The
-first is the figure to judge by: on a busy machine a rate is also what others leave.
+One engine, with status reports as in production, processes what arrives at a steady rate. In windows that alternate within the one run,
+everything behind the status topic is up (Redis, the database's users: observer, worker, beat and web) or killed with `kill -9`. For
+each pair two ratios are told, down over up: of the engine's rate, and of its CPU time for a record. The rate is what arrives as long as
+the engine keeps up; the CPU time shows whether that has become harder. `--freeze` stops the processes (SIGSTOP) instead, which to
+an engine without connections to them is the same, and lets go on what froze: so many more pairs fit into the same time.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
+import random
 import shutil
+import signal
+import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+from confluent_kafka import Producer
 
 from engine import Consumed, Engine, EngineConfig, Materialized, StreamsBuilder, serdes
 from engine.embedded import parts, stack
@@ -31,6 +38,7 @@ from tests.benchmarks.windows import Window
 INPUT = "outage-input"
 STEPS = ("database", "account")
 SERVICES = ("redis", "observer", "worker", "beat", "web")
+FEEDS_PER_SECOND = 50
 START_SECONDS = 180.0
 PATIENCE_SECONDS = 120.0
 
@@ -44,7 +52,8 @@ def build(builder: StreamsBuilder) -> None:
 class Console:
     """Everything behind the status topic, as `manage.py up` runs it."""
 
-    def __init__(self, data: DataDirectory, bootstrap_servers: str) -> None:
+    def __init__(self, data: DataDirectory, bootstrap_servers: str, *, freezes: bool) -> None:
+        self._freezes = freezes
         os.environ["KAFKA_BOOTSTRAP_SERVERS"] = bootstrap_servers
         found = stack.settle(Options(data_dir=data.path, demo="off"), data)
         if found.redis is None:
@@ -61,11 +70,21 @@ class Console:
                 raise SystemExit(f"{name} failed: read {process.command.log}")
 
     def up(self) -> None:
-        """Start all services; returns when those that can tell serve."""
-        for name in SERVICES:
+        """Start all services, or let them go on; returns when those that can tell serve."""
+        for process in self._running:
+            os.killpg(_pid(process), signal.SIGCONT)
+        for name in SERVICES if not self._running else ():
             self._running.append(_started(self._parts[name]))
 
     def down(self) -> None:
+        """Kill them all, or freeze them."""
+        if self._freezes:
+            for process in self._running:
+                os.killpg(_pid(process), signal.SIGSTOP)
+        else:
+            self.end()
+
+    def end(self) -> None:
         """Kill them all."""
         for process in self._running:
             process.kill()
@@ -73,6 +92,12 @@ class Console:
             if not process.wait(PATIENCE_SECONDS):
                 raise SystemExit(f"{process.command.arguments} was killed and did not end")
         self._running.clear()
+
+
+def _pid(process: Process) -> int:
+    if process.pid is None:
+        raise SystemExit(f"{process.command.arguments} has ended: read {process.command.log}")
+    return process.pid
 
 
 def _started(part: Part) -> Process:
@@ -87,18 +112,14 @@ def measure(engine: Engine, console: Console, options: argparse.Namespace) -> li
     for _ in range(options.pairs):
         pair = []
         for turn in (console.up, console.down):
-            windows.hold(engine, held=True)
             turn()
-            time.sleep(options.settle)
-            windows.hold(engine, held=False)
             time.sleep(options.settle)
             pair.append(windows.measure(engine, options.seconds))
         up, down = pair
         if engine.error is not None:
             raise engine.error
         if not (up.processed and down.processed):
-            print(f"the input ended after {len(found)} pairs: more --records give more")
-            break
+            raise SystemExit("nothing arrived: did the feed end?")
         found.append((up, down))
         told = [f"{w.cpu_us_per_record:.2f} µs, {w.processed_per_second:,.0f}/s" for w in pair]
         print(f"    up {told[0]}; down {told[1]}", flush=True)
@@ -112,6 +133,24 @@ def tell(found: list[tuple[Window, Window]]) -> None:
     print(f"  down over up, {len(found)} pairs: CPU for a record {windows.spread(cpu)}, rate {windows.spread(rate)}")
 
 
+def feed_steadily(bootstrap_servers: str, per_second: int) -> NoReturn:
+    """Write so many records a second, until killed."""
+    producer = Producer({"bootstrap.servers": bootstrap_servers, "linger.ms": 5, "partitioner": "murmur2_random"})
+    dice = random.Random(topics.SEED)
+    rows = [{"key": b"user-%07d" % dice.randrange(topics.KEYS), "value": bytes(80)} for _ in range(per_second)]
+    pieces = [rows[start::FEEDS_PER_SECOND] for start in range(FEEDS_PER_SECOND)]
+    began = time.monotonic()
+    for number in itertools.count(1):
+        piece = [dict(row) for row in pieces[number % FEEDS_PER_SECOND]]
+        while producer.produce_batch(INPUT, piece) < len(piece):
+            # A broker that others hold up takes what is due later.
+            piece = [row for row in piece if row.pop("_error", None)]
+            producer.poll(0.1)
+        producer.poll(0)
+        time.sleep(max(0.0, began + number / FEEDS_PER_SECOND - time.monotonic()))
+    raise AssertionError("there is always another number")
+
+
 def _running(engine: Any) -> bool:
     if engine.error is not None:
         raise engine.error
@@ -120,11 +159,14 @@ def _running(engine: Any) -> bool:
 
 def main() -> int:
     """Parse the options, start everything, measure."""
+    if sys.argv[1:2] == ["--feed"]:
+        feed_steadily(sys.argv[2], int(sys.argv[3]))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=60.0, help="of each window")
-    parser.add_argument("--settle", type=float, default=2.0, help="seconds after a change, twice")
-    parser.add_argument("--records", type=int, default=40_000_000, help="of the input")
+    parser.add_argument("--freeze", action="store_true", help="SIGSTOP instead of kill -9: for many short windows")
+    parser.add_argument("--settle", type=float, default=5.0, help="seconds after a change")
+    parser.add_argument("--per-second", type=int, default=20_000, help="records that arrive")
     options = parser.parse_args()
     directory = Path(tempfile.mkdtemp(prefix="statehouse-outage-"))
     data = DataDirectory(directory / "up")
@@ -132,14 +174,16 @@ def main() -> int:
     try:
         with RunningKafka(directory / "kafka") as kafka:
             topics.create(kafka.bootstrap_servers, INPUT)
-            topics.fill(kafka.bootstrap_servers, INPUT, options.records)
-            console = Console(data, kafka.bootstrap_servers)
+            console = Console(data, kafka.bootstrap_servers, freezes=options.freeze)
             console.set_up()
             config = EngineConfig(
                 "outage", kafka.bootstrap_servers, state_dir=directory / "state", replication_factor=1
             )
             engine = Engine(build, config)
             engine.start()
+            # In a process of its own: what it costs is not the engine's.
+            command = [sys.executable, "-m", "tests.benchmarks.outage", "--feed", kafka.bootstrap_servers]
+            feed = subprocess.Popen([*command, str(options.per_second)])
             try:
                 deadline = time.monotonic() + PATIENCE_SECONDS
                 while not _running(engine):
@@ -148,7 +192,9 @@ def main() -> int:
                     time.sleep(0.05)
                 found = measure(engine, console, options)
             finally:
-                console.down()
+                feed.kill()
+                feed.wait()
+                console.end()
                 engine.stop()
     finally:
         data.close()

@@ -17,6 +17,8 @@ TRANSPORT = -195
 ALL_BROKERS_DOWN = -187
 MAX_POLL_EXCEEDED = -147
 FENCED = -144
+# All that `produce` says of a client that has failed for good.
+FATAL = -150
 AUTO_OFFSET_RESET = -140
 PARTITION_EOF = -191
 STATE = -172

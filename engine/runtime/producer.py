@@ -33,6 +33,8 @@ COMPRESSION = {"compression.codec", "compression.type"}
 # How long to wait for room in the queue in one go; every round serves delivery reports.
 ROOM_SECONDS = 0.05
 METADATA_SECONDS = 10.0
+# `produce` says so when the transaction, or the whole client, has ended behind our back.
+_ENDED = {broker_errors.STATE, broker_errors.FENCED, broker_errors.FATAL}
 # What becomes of a record that its topic does not take: topic, key, value, timestamp, headers, why. Raises to stop.
 Refused = Callable[[str, bytes | None, bytes | None, int, Any, ProductionError], None]
 
@@ -246,11 +248,14 @@ class Producer:
             why = f"it has {size:,} bytes, and the client's message.max.bytes is {self._message_bytes_max:,}"
             refused(topic, key, value, at, headers, ProductionError(f"{why}: raise it with client_settings"))
             return
-        if code in {broker_errors.STATE, broker_errors.FENCED} and self.transaction.required:
+        if code in _ENDED and self.transaction.required:
             self.transaction.ask_why()
             raise TransactionAborted(
                 f"the transaction ended while records for {topic} were sent: {error.args[0].str()}"
             ) from error
+        if code == broker_errors.FATAL:
+            self._delivery.fatal = broker_errors.cause(error)
+            self._delivery.raise_failure()
         raise broker_errors.named(error, f"a record for topic {topic} was refused") from error
 
     # -- delivery -----------------------------------------------------------------------------------------------------

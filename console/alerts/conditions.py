@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from console.lag.verdicts import SEVERITY
+from console.lag import verdicts
 from console.observe.store_shapes import primary
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _records(rule: AlertRule, state: State, _now_ms: int) -> Iterator[tuple[Thin
         over = total > (rule.threshold or 0)
         # A sum of what is known is a lower bound: it can be over the threshold, but not below it for certain.
         holds = True if over else None if None in found else False
-        yield thing, Finding(holds, total, f"{total:,} records wait")
+        yield thing, Finding(holds, total, verdicts.waiting(total))
 
 
 def _time(rule: AlertRule, state: State, _now_ms: int) -> Iterator[tuple[Thing, Finding]]:
@@ -96,12 +96,12 @@ def _time(rule: AlertRule, state: State, _now_ms: int) -> Iterator[tuple[Thing, 
 
 
 def _verdict(rule: AlertRule, state: State, _now_ms: int) -> Iterator[tuple[Thing, Finding]]:
-    wanted = SEVERITY[rule.verdict or "WARN"]
+    wanted = verdicts.SEVERITY[rule.verdict or "WARN"]
     for thing, rows in _places(state).items():
-        partition, (verdict, reason, _) = max(rows, key=lambda each: SEVERITY[each[1][0]])
-        at_least = SEVERITY[verdict] >= wanted
+        partition, (verdict, reason, _) = max(rows, key=lambda each: verdicts.SEVERITY[each[1][0]])
+        at_least = verdicts.SEVERITY[verdict] >= wanted
         holds = True if at_least else None if any(row[0] == "UNKNOWN" for _, row in rows) else False
-        yield thing, Finding(holds, SEVERITY[verdict], f"{verdict}, partition {partition}: {reason}")
+        yield thing, Finding(holds, verdicts.SEVERITY[verdict], f"{verdict}, partition {partition}: {reason}")
 
 
 def _restore(rule: AlertRule, state: State, now_ms: int) -> Iterator[tuple[Thing, Finding]]:

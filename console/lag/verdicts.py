@@ -88,7 +88,7 @@ def judge(  # noqa: PLR0911 - a list of rules, the first that holds decides
     if lag == 0:
         return _CAUGHT_UP
     if now_ms - last.at > _SILENT_MS:
-        silence = f"No report for {_seconds(now_ms - last.at)}; {lag:,} records were waiting. See whether its instance still runs."
+        silence = f"No report for {_seconds(now_ms - last.at)}; {waited(lag)}. See whether its instance still runs."
         return Finding("STOP", silence, eta=None)
     span_ms = last.at - known[0].at
     if len(known) < _SAMPLES_MIN or span_ms < _SPAN_MS_MIN:
@@ -96,9 +96,9 @@ def judge(  # noqa: PLR0911 - a list of rules, the first that holds decides
     slope = slope_per_second(known)
     if last.position is not None and all(sample.position == last.position for sample in known) and span_ms >= _STILL_MS:
         if owner_is_busy:
-            words = f"Falling behind: no movement for {_seconds(span_ms)} while {lag:,} records wait; its instance is busy with others."
+            words = f"Falling behind: no movement for {_seconds(span_ms)} while {waiting(lag)}; its instance is busy with others."
             return Finding("WARN", words, slope, "never")
-        stands = f"No movement for {_seconds(span_ms)} while {lag:,} records wait. {_STALL_REMEDY}"
+        stands = f"No movement for {_seconds(span_ms)} while {waiting(lag)}. {_STALL_REMEDY}"
         return Finding("STALL", stands, slope, "never")
     if any(sample.lag == 0 for sample in known):
         return Finding("OK", f"Keeps up: it was caught up within the last {_seconds(span_ms)}.", slope, eta(lag, slope))
@@ -109,13 +109,13 @@ def _by_trend(known: Sequence[Sample], lag: int, slope: float) -> Finding:
     trend = mann_kendall([sample.lag or 0 for sample in known])
     done = _processing_rate(known)
     if trend > _SIGNIFICANT and lag > (known[0].lag or 0):
-        return Finding("WARN", f"Falling behind: {lag:,} records, {slope:+,.0f}/s, never at this rate.", slope, "never")
+        return Finding("WARN", f"Falling behind: {records(lag)}, {slope:+,.0f}/s, never at this rate.", slope, "never")
     if trend < -_SIGNIFICANT and slope < 0:
         left = eta(lag, slope)
-        return Finding("OK", f"Catching up: {lag:,} records, {slope:+,.0f}/s, {words_of(left)}.", slope, left)
+        return Finding("OK", f"Catching up: {records(lag)}, {slope:+,.0f}/s, {words_of(left)}.", slope, left)
     if done and lag / done <= _PULSE_SECONDS:
         return Finding("OK", f"Keeps up, {lag / done:.1f} s behind.", slope, eta(lag, slope))
-    return Finding("OK", f"Steady at {lag:,} records behind.", slope, "never")
+    return Finding("OK", f"Steady at {records(lag)} behind.", slope, "never")
 
 
 def slope_per_second(samples: Sequence[Sample]) -> float:
@@ -160,6 +160,21 @@ def slowest(etas: Iterable[Eta]) -> Eta:
     if not found or None in found:
         return None
     return max(value for value in found if isinstance(value, int | float))
+
+
+def records(count: int) -> str:
+    """Return so many records in words."""
+    return f"{count:,} record{'' if count == 1 else 's'}"
+
+
+def waiting(count: int) -> str:
+    """Return that so many records wait, in words."""
+    return f"{records(count)} wait{'s' if count == 1 else ''}"
+
+
+def waited(count: int) -> str:
+    """Return that so many records waited when that was last known, in words."""
+    return f"{records(count)} {'was' if count == 1 else 'were'} waiting"
 
 
 def words_of(left: Eta) -> str:

@@ -103,10 +103,11 @@ class Windows:
             finding = verdicts.judge(
                 window, now_ms, committed=committed, begin=begin, owner_is_busy=self._owners.get(place, "") in busy
             )
-            if place in gone and (window[-1].lag or 0) > 0:
+            left = window[-1].lag
+            if place in gone and left:
                 finding = verdicts.Finding(
                     "STOP",
-                    f"Its owner is gone and {window[-1].lag:,} records wait for the next one. Start an instance if none is left.",
+                    f"Its owner is gone and {verdicts.waiting(left)} for the next one. Start an instance if none is left.",
                 )
             if finding.status == "OK" and finding.eta == 0.0:
                 beside.setdefault(place[:2], []).append(place[2])

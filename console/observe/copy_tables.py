@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from console.lag import verdicts
 from console.observe import store_shapes
 from console.observe.board import NOT_JUDGED
 from console.observe.store_shapes import table
@@ -83,11 +84,11 @@ def beside(state: State, record: StoreStatus) -> tuple[str, str]:
     if record.phase != "done":
         return (
             "WARN",
-            f"Still being built: {record.lag:,} records behind. A take-over now would have to read these first.",
+            f"Still being built: {verdicts.records(record.lag)} behind. A take-over now would have to read these first.",
         )
     if record.lag == 0:
         return "OK", "Caught up."
-    return "OK", f"{record.lag:,} records behind, and following."
+    return "OK", f"{verdicts.records(record.lag)} behind, and following."
 
 
 def _position(state: State, record: StoreStatus, finding: tuple[Any, ...]) -> list[Any]:

@@ -37,11 +37,27 @@ def verdict(state: State, problems: list[Problem], *, stale: bool) -> dict[str, 
     measuring = sum(row[0] == "UNKNOWN" for row in behind(state).values())
     if not state.lag or measuring:
         return {"status": "UNKNOWN", "reason": "Measuring: a verdict needs about ten seconds of samples."}
+    restoring = sum(_restoring(state, store) for store in state.stores)
+    if restoring:
+        of = sum(len(partitions) for partitions in state.stores.values())
+        words = f"{restoring:,} of {of:,} store partitions {'is' if restoring == 1 else 'are'} restoring; the others keep up."
+        return {"status": "OK", "reason": words}
     judged = Counter[str]()
     for (kind, _), count in store_shapes.judged(state).items():
         judged[kind] += count
     what = " and ".join(f"{judged[kind]:,} {kind}" for kind in ("input", "store") if judged[kind])
     return {"status": "OK", "reason": f"All {what} partitions keep up."}
+
+
+def _restoring(state: State, store: str) -> int:
+    """Return how many partitions' serving copies are not done restoring."""
+    chosen = store_shapes.serving(state, store)
+    return state.made.of(
+        "restoring",
+        (chosen,),
+        lambda: sum(record is not None and record.phase != "done" for record in chosen.values()),
+        about=store,
+    )
 
 
 def instance_verdict(  # noqa: PLR0911 - the first cause that holds decides
@@ -146,8 +162,8 @@ def _falling(state: State, topic: str) -> str:
     )
     rate = sum(row[2] or 0.0 for (kind, name, _), row in behind(state).items() if (kind, name) == ("input", topic))
     if rate > 0:
-        return f"{lag:,} records, {rate:+,.0f}/s, never at this rate"
-    return f"{lag:,} records, {rate:+,.0f}/s, but not in every partition"
+        return f"{verdicts.records(lag)}, {rate:+,.0f}/s, never at this rate"
+    return f"{verdicts.records(lag)}, {rate:+,.0f}/s, but not in every partition"
 
 
 def _topology(state: State) -> list[Problem]:

@@ -97,7 +97,7 @@ def wide(observed):
 
 @pytest.mark.usefixtures("wide")
 def test_a_choice_makes_the_chosen_rows_and_says_of_how_many():
-    found = snapshot.store("shop", "counts", Choice(page=2))
+    found = snapshot.store("shop", "counts", Choice(page=2, size=100))
     assert [row[0] for row in found["positions"]["rows"]] == list(range(200, WIDE))
     assert found["chosen"] == {"total": WIDE, "matching": WIDE, "page": 2, "pages": 3}
     assert found["states"] == {"running": WIDE - 1, "moving": 1}

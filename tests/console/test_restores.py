@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from console.models import Job, Restore
-from console.observe import copy_tables, restore_detail, snapshot
+from console.observe import board, copy_tables, problems, restore_detail, snapshot
 from console.observe.board import State
 from console.observe.lives import Writer
 from tests.console import reports
@@ -147,3 +147,16 @@ def test_a_restore_of_nothing_says_so_on_the_command_line(shop, run):  # noqa: F
     shop.report(restoring("done", 9, began, **none, restore_ended_at=began + 500))
     (line,) = [line for line in run("restores", "list", "shop").splitlines() if "nothing to read" in line]
     assert "0.0/s" not in line
+
+
+def test_an_application_that_restores_does_not_say_that_all_of_it_keeps_up(shop, monkeypatch):
+    monkeypatch.setattr("console.observe.problems.behind", lambda _state: {})
+    state = reader_of()
+    assert problems.verdict(state, [], stale=False)["reason"] == "All 2 input and 2 store partitions keep up."
+    shop.report(restoring("applying", 8, reports.now_ms()))
+    words = problems.verdict(reader_of(), [], stale=False)["reason"]
+    assert words == "1 of 2 store partitions is restoring; the others keep up."
+
+
+def reader_of():
+    return board.reader.read().applications["shop"]

@@ -129,3 +129,9 @@ def test_the_worst_verdict_wins_and_ok_ranks_below_unknown():
         "reason": "c",
     }
     assert verdicts.worst([("OK", "a"), ("UNKNOWN", "d")])["status"] == "UNKNOWN"
+
+
+def test_one_record_is_one():
+    assert (verdicts.records(1), verdicts.records(1_200)) == ("1 record", "1,200 records")
+    assert (verdicts.waiting(1), verdicts.waiting(0)) == ("1 record waits", "0 records wait")
+    assert (verdicts.waited(1), verdicts.waited(2)) == ("1 record was waiting", "2 records were waiting")

@@ -102,7 +102,7 @@ def _of_application(kind: str, text: str, app: str) -> Topic | None:
     if kind == "lag":
         return Topic(text, "read-status", heard, lambda: snapshot.lag(app, FIRST), exists, app)
     if kind == "restores":
-        return Topic(text, "read-status", (*heard, groups.JOBS), lambda: snapshot.restores(app), _always, app)
+        return Topic(text, "read-status", (*heard, groups.JOBS), lambda: snapshot.restores(app, FIRST), _always, app)
     if kind == "jobs":
         return Topic(text, "read-jobs", (groups.JOBS,), lambda: snapshot.jobs(app), _always, app)
     return None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from console.observe.board import Board
     from console.observe.choice import Choice
-    from engine.control.status import InstanceStatus
+    from engine.control.status import InstanceStatus, StoreStatus
 
 Snapshot = dict[str, Any]
 __all__ = [
@@ -207,11 +207,11 @@ def _holders(state: State, store: str) -> list[str]:
     )
 
 
-def restores(app: str | None = None) -> Snapshot:
-    """Return running restores (live) and ended ones (recorded)."""
+def restores(app: str | None = None, choice: Choice | None = None) -> Snapshot:
+    """Return running restores (live), all or those chosen, and ended ones (recorded)."""
     board = reader.read()
     running = [
-        copy_tables.running_restore(state, record)
+        (state, record)
         for state in board.applications.values()
         if app in {None, state.id}
         for partitions in state.stores.values()
@@ -219,13 +219,33 @@ def restores(app: str | None = None) -> Snapshot:
         for record in copies
         if record.phase != "done" and record.instance not in state.unreachable
     ]
-    running.sort(key=lambda each: (each["application"], each["store"], each["partition"], each["instance"]))
+    running.sort(key=lambda each: (each[0].id, each[1].store, each[1].partition, each[1].instance))
+    chosen = choices.pick(choices.Items(len(running), lambda place: _restore_item(running[place][1])), choice)
     return _snapshot(
         board,
-        running=recorded.with_ids(running),
+        running=recorded.with_ids([copy_tables.running_restore(*running[place]) for place in chosen.places]),
+        chosen=chosen.as_facts(),
+        slowest=_slowest([record for _, record in running]),
         history=[each for each in recorded.restores(app, limit=100) if each["outcome"] != "running"],
         jobs=recorded.jobs(app, kind="rebuild", in_states=_RUNNING_JOBS),
     )
+
+
+def _restore_item(record: StoreStatus) -> choices.Item:
+    return choices.Item(f"{record.store}/{record.partition}", record.partition, record.instance, record.phase)
+
+
+def _slowest(running: list[StoreStatus]) -> dict[str, Any] | None:
+    """Return the restore that decides when all are done: one that never ends, else the one with the most time left."""
+    if len(running) < 2:  # noqa: PLR2004 - a single one decides by itself
+        return None
+    left = [(store_shapes.restore_eta(record), record) for record in running]
+    never = next((record for eta, record in left if eta == "never"), None)
+    timed = [(eta, record) for eta, record in left if isinstance(eta, int | float)]
+    found = never or max(timed, key=lambda each: each[0], default=(None, None))[1]
+    if found is None:
+        return None
+    return {"store": found.store, "partition": found.partition, "eta": store_shapes.restore_eta(found)}
 
 
 def lag(app: str, choice: Choice | None = None, pages: Mapping[str, int] | None = None) -> Snapshot | None:

@@ -19,7 +19,7 @@ from console.access.audit import address_of
 from console.access.policy import requires
 from console.jobs import commands
 from console.limits import WHY_CHARACTERS_MAX
-from console.pages import copy_as, hues, job_arguments, shell, strips
+from console.pages import copy_as, hues, job_arguments, partition_choice, shell
 from console.pages import store as stores
 
 if TYPE_CHECKING:
@@ -67,14 +67,13 @@ def new_job(request: HttpRequest, app: str, store: str, kind: str) -> HttpRespon
     if kind not in KINDS:
         raise Http404(f"There is no action {kind!r}.")
     policy.demand(request.user, kind, app, store)
-    seen = stores.find(app, store, None)
+    seen = stores.find(app, store)
     if request.method == "POST":
         return _apply(request, seen, kind)
     return _draw(
         request,
         seen,
         kind,
-        request.GET.getlist("partition"),
         request.GET.get("why", ""),
         preview="dry_run" in request.GET,
     )
@@ -83,7 +82,7 @@ def new_job(request: HttpRequest, app: str, store: str, kind: str) -> HttpRespon
 def _apply(request: HttpRequest, seen: dict[str, Any], kind: str) -> HttpResponse:
     """Create the job that the ticket describes."""
     app, name = seen["application"], seen["store"]
-    chosen, why = request.POST.getlist("partition"), request.POST.get("why", "")
+    why = request.POST.get("why", "")
     try:
         ticket = signing.loads(request.POST.get("ticket", ""), salt=SALT, max_age=TICKET_SECONDS_MAX)
     except signing.BadSignature:
@@ -91,7 +90,6 @@ def _apply(request: HttpRequest, seen: dict[str, Any], kind: str) -> HttpRespons
             request,
             seen,
             kind,
-            chosen,
             why,
             problem="The dry run is too old or was not shown. Run it again, then apply.",
         )
@@ -102,9 +100,7 @@ def _apply(request: HttpRequest, seen: dict[str, Any], kind: str) -> HttpRespons
     ]:
         raise PermissionDenied("This dry run was for something else.")
     if KINDS[kind]["confirm"] and request.POST.get("confirm") != name:
-        return _draw(
-            request, seen, kind, chosen, why, preview=True, problem=f"Type the store's name, {name}, to confirm."
-        )
+        return _draw(request, seen, kind, why, preview=True, problem=f"Type the store's name, {name}, to confirm.")
     try:
         job = commands.create(
             shell.user_of(request),
@@ -119,7 +115,7 @@ def _apply(request: HttpRequest, seen: dict[str, Any], kind: str) -> HttpRespons
             job_id=ticket["job"],  # a form that is sent twice is one job
         )
     except commands.Refused as error:
-        return _draw(request, seen, kind, chosen, why, preview=True, problem=error.words)
+        return _draw(request, seen, kind, why, preview=True, problem=error.words)
     return redirect("job", job=job.id)
 
 
@@ -127,24 +123,24 @@ def _draw(
     request: HttpRequest,
     seen: dict[str, Any],
     kind: str,
-    chosen: list[str],
     why: str,
     *,
     preview: bool = False,
     problem: str = "",
 ) -> HttpResponse:
     app, name = seen["application"], seen["store"]
-    known = {each[0] for each in seen["strip"]["cells"]}
-    partitions = sorted({int(each) for each in chosen if each.isdigit()} & known)
-    palette = hues.palette(seen["strip"]["instances"])
     given = request.POST if request.method == "POST" else request.GET
+    choice = partition_choice.read(given, seen["strip"], hues.palette(seen["strip"]["instances"]))
+    partitions = choice["chosen"]
     arguments, wrong = _arguments(given, kind)
     context: dict[str, Any] = {
         "it": seen, "store": name, "kind": kind, **KINDS[kind], "why": why, "problem": problem, "why_max": WHY_CHARACTERS_MAX,
         "format": arguments.get("format"), "fields": job_arguments.fields(kind, given, app, name),
-        "partitions": [cell | {"chosen": cell["partition"] in partitions} for cell in strips.cells(seen["strip"], palette)],
+        "choice": choice,
     }  # fmt: skip
-    if preview and not partitions:
+    if preview and choice["problem"]:
+        context["problem"] = problem or choice["problem"]
+    elif preview and not partitions:
         context["problem"] = problem or "Choose at least one partition."
     elif preview and wrong:
         context["problem"] = wrong

@@ -8,7 +8,8 @@ from urllib.parse import urlencode
 from console.access import policy
 from console.access.policy import requires
 from console.observe import recorded, snapshot
-from console.pages import copy_as, hues, jobs, links, shell
+from console.observe.choice import Choice
+from console.pages import chooser, copy_as, hues, jobs, links, shell
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -23,7 +24,8 @@ OUTCOMES = ("done", "interrupted")
 @requires("read-status")
 def restores(request: HttpRequest) -> HttpResponse:
     """Draw the restores of all applications."""
-    seen = snapshot.restores()
+    choice = Choice(page=chooser.read(request.GET, page="running-page").page)
+    seen = snapshot.restores(choice=choice)
     given = {name: value for name in ("q", "outcome", "before") if (value := request.GET.get(name, "").strip())}
     outcome = given.get("outcome") if given.get("outcome") in OUTCOMES else "ended"
     before = int(given["before"]) if given.get("before", "").isdecimal() and len(given["before"]) < 18 else None  # noqa: PLR2004 - an int64
@@ -52,7 +54,10 @@ def restores(request: HttpRequest) -> HttpResponse:
         "may_rebuild": policy.allowed(request.user, "rebuild"),
         "may_cancel": policy.allowed(request.user, "cancel-job"),
         "rebuild_role": policy.ACTIONS["rebuild"],
-        "slowest": slowest(seen["running"]),
+        "slowest": seen["slowest"],
+        "chosen": chooser.shown(
+            request.GET, choice, seen["chosen"], noun="restores", anchor="running", page="running-page"
+        ),
         "palette": hues.palette(each["instance"] for each in seen["running"] + history),
         "copies": [
             each
@@ -75,12 +80,3 @@ def row(restore: dict[str, Any]) -> dict[str, Any]:
     known = (restore.get("snapshot_end") or 0) - (restore.get("start") or 0)
     since = restore.get("written_since_start")
     return restore | {"since_percent": 100 * since / known if known > 0 and since else 0.0}
-
-
-def slowest(running: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return the restore that decides when all are done: one that never ends, else the one with the most time left."""
-    never = [each for each in running if each["eta"] == "never"]
-    timed = [each for each in running if isinstance(each["eta"], int | float)]
-    if len(running) < 2:  # noqa: PLR2004 - a single one decides by itself
-        return None
-    return never[0] if never else max(timed, key=lambda each: each["eta"], default=None)

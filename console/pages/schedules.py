@@ -20,7 +20,7 @@ from console.access.policy import requires
 from console.jobs import commands, cron, schedules
 from console.limits import WHY_CHARACTERS_MAX
 from console.observe import snapshot
-from console.pages import copy_as, job_arguments, shell
+from console.pages import copy_as, hues, job_arguments, partition_choice, shell
 from console.pages import store as stores
 
 if TYPE_CHECKING:
@@ -66,18 +66,20 @@ def _actions(request: HttpRequest, schedule: dict[str, Any]) -> list[dict[str, A
 @requires("schedule")
 def new(request: HttpRequest, app: str, store: str) -> HttpResponse:
     """Draw the form with its preview, or make the schedule."""
-    seen = stores.find(app, store, None)
+    seen = stores.find(app, store)
     given = request.POST if request.method == "POST" else request.GET
     kind = given.get("kind") or "compact"
     when, why = given.get("cron", ""), given.get("why", "")[:WHY_CHARACTERS_MAX]
-    known = sorted(each[0] for each in seen["strip"]["cells"])
-    partitions = sorted({int(each) for each in given.getlist("partition") if each.isdigit()} & set(known))
+    choice = partition_choice.read(given, seen["strip"], hues.palette(seen["strip"]["instances"]))
+    partitions = choice["chosen"]
     arguments: dict[str, Any] = {"format": given.get("format") or "jsonl"} if kind == "export" else {}
     context: dict[str, Any] = {
         "it": seen, "store": store, "kind": kind, "cron": when, "why": why, "usual": USUAL, "why_max": WHY_CHARACTERS_MAX,
-        "kinds": schedules.REPEATED, "formats": job_arguments.EXPORT_FORMATS, "format": given.get("format") or "jsonl", "partitions": [{"partition": each, "chosen": each in partitions} for each in known],
+        "kinds": schedules.REPEATED, "formats": job_arguments.EXPORT_FORMATS, "format": given.get("format") or "jsonl", "choice": choice,
     }  # fmt: skip
-    if request.method == "POST":
+    if choice["problem"]:
+        context["problem"] = choice["problem"]
+    elif request.method == "POST":
         try:
             schedules.create(
                 shell.user_of(request), kind=kind, application=app, store=store, partitions=partitions, when=when, why=why,
@@ -88,8 +90,8 @@ def new(request: HttpRequest, app: str, store: str) -> HttpResponse:
         else:
             messages.success(request, f"The {kind} of {store} is scheduled.")
             return redirect("schedules")
-    if when:
-        context |= _preview(request, seen, kind, partitions or known, when, arguments)
+    if when and not choice["problem"]:
+        context |= _preview(request, seen, kind, partitions or choice["known"], when, arguments)
         body = {"kind": kind, "application": app, "store": store, "partitions": partitions, "cron": when, "why": why}
         words = ["schedules", "create", kind, app, store, "--cron", when]
         words += [word for each in partitions for word in ("--partition", str(each))]

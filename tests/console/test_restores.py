@@ -11,6 +11,7 @@ from django.utils import timezone
 from console.models import Job, Restore
 from console.observe import board, copy_tables, problems, restore_detail, snapshot
 from console.observe.board import State
+from console.observe.choice import Choice
 from console.observe.lives import Writer
 from tests.console import reports
 from tests.console.test_commands import run, run_as  # noqa: F401 - fixtures
@@ -160,3 +161,17 @@ def test_an_application_that_restores_does_not_say_that_all_of_it_keeps_up(shop,
 
 def reader_of():
     return board.reader.read().applications["shop"]
+
+
+def test_of_many_running_restores_a_page_is_made_and_the_slowest_is_that_of_all(shop):
+    shop.report(
+        *(
+            reports.store("counts", f"0_{number}", "engine-1", phase="applying", start=0, position=10, snapshot_end=110, rate_per_second=1.0 if number == 59 else 10.0, sequence=5)
+            for number in range(60)
+        )
+    )  # fmt: skip
+    seen = snapshot.restores("shop", Choice(page=0, size=50))
+    assert [each["partition"] for each in seen["running"]] == list(range(50))
+    assert seen["chosen"] == {"total": 60, "matching": 60, "page": 0, "pages": 2}
+    assert seen["slowest"] == {"store": "counts", "partition": 59, "eta": 100.0}
+    assert len(snapshot.restores("shop")["running"]) == 60

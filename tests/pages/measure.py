@@ -40,16 +40,17 @@ def main() -> None:
     parser.add_argument("--partitions", type=int, default=10_000)
     parser.add_argument("--keys", type=int, default=0)
     parser.add_argument("--busy", type=int, default=200, help="partitions that report anew every half second")
+    parser.add_argument("--restoring", type=int, default=0, help="partitions whose copy is being restored")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         serve(options.keys, options.serve)
     else:
-        measure_pages(options.partitions, options.keys, options.busy)
+        measure_pages(options.partitions, options.keys, options.busy, options.restoring)
 
 
-def records(partitions: int, sequence: int) -> list[Any]:
-    """Every status record of the application."""
+def records(partitions: int, sequence: int, restoring: int = 0) -> list[Any]:
+    """Every status record of the application; the last ``restoring`` partitions have no whole copy yet."""
     from engine.control import status
     from tests.console import reports
 
@@ -61,7 +62,8 @@ def records(partitions: int, sequence: int) -> list[Any]:
         tasks[name].append(task)
         lag = 50 if number % 97 == 0 else 0
         found.append(reports.task(task, name, APP, sequence=sequence, lag=lag))
-        found.append(reports.store(STORE, task, name, APP, sequence=sequence, keys_estimate=1_000))
+        rest = {"phase": "applying", "start": 0, "position": 50, "snapshot_end": 100, "restore_started_at": _now()} if number >= partitions - restoring else {}  # fmt: skip
+        found.append(reports.store(STORE, task, name, APP, sequence=sequence, keys_estimate=1_000, **rest))
     found += [reports.instance(name, APP, sequence=sequence, tasks=tasks[name], rates=status.Rates(in_per_second=100.0)) for name in names]  # fmt: skip
     return found
 
@@ -78,7 +80,7 @@ def large(keys: int, address: str) -> list[Any]:
     ]
 
 
-def measure_pages(partitions: int, keys: int, busy: int) -> None:
+def measure_pages(partitions: int, keys: int, busy: int, restoring: int) -> None:
     from engine.embedded.redis import RunningRedis
     from tests import stack
 
@@ -104,7 +106,7 @@ def measure_pages(partitions: int, keys: int, busy: int) -> None:
         try:
             observer = _observer(redis_port)
             began = time.monotonic()
-            for record in records(partitions, 1):
+            for record in records(partitions, 1, restoring):
                 observer.take(record.key.encode(), _encoded(record), _now())
             say(f"observer takes {2 * partitions:,} records: {_ms(began)} ms")
             if keys:
@@ -192,6 +194,8 @@ PAGES = {
     "lag": f"/lag/{APP}/",
     "ownership": f"/applications/{APP}/ownership/",
     "alerts": "/alerts/",
+    "job form": f"/applications/{APP}/stores/{STORE}/compact/",
+    "restores": "/restores/",
 }
 
 

@@ -484,12 +484,20 @@ def rows(table: dict[str, Any]) -> list[dict[str, Any]]:
     return [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
 
 
-def restores(app: str | None = None) -> dict[str, Any]:
+def restores(app: str | None = None, choice: Any = None) -> dict[str, Any]:
+    from console.observe.choice import Item
+
     del app
-    running, *history = sample_jobs.restores(now(), progress())
+    one, *history = sample_jobs.restores(now(), progress())
     quiet = scene.get("name") == "empty"
+    running = [] if quiet else [one]
+    if scene.get("name") == "wide":
+        running = [one | {"partition": number} for number in range(120)]
+    shown, facts = chosen(choice, [Item("", each["partition"], None, "applying") for each in running], running)
     return framed(
-        running=[] if quiet else [running],
+        running=shown,
+        chosen=facts,
+        slowest=None,
         history=[] if quiet else history,
         jobs=[] if quiet else sample_jobs.jobs(now(), progress())[:1],
     )

@@ -134,6 +134,33 @@ def test_partitions_are_paged_searched_and_ordered(wide: Any, site: Site) -> Non
     assert "10000 partitions are known" in wide.inner_text(".empty")
 
 
+def test_a_job_names_its_partitions_in_a_line(wide: Any, site: Site) -> None:
+    wide.goto(f"{site.url}{WIDE}compact/?partition=3")
+    assert wide.locator("[name=partition]").count() == 0
+    assert wide.input_value("#p-partitions") == "3"
+    wide.fill("#p-partitions", "3, 5-x")
+    wide.click("button:has-text('Dry run')")
+    assert "neither a partition nor a range" in wide.inner_text("[role=alert]")
+    wide.fill("#p-partitions", "0-1, 3")
+    wide.click("button:has-text('Dry run')")
+    wide.wait_for_selector(".preview")
+    assert wide.get_attribute("form[data-apply] [name=partitions]", "value") == "0-1, 3"
+    assert wide.is_enabled("form[data-apply] button[type=submit]")
+    wide.fill("#p-partitions", "0-2")
+    wide.press("#p-partitions", "Tab")
+    assert wide.is_disabled("form[data-apply] button[type=submit]")
+
+
+def test_running_restores_are_paged(wide: Any, site: Site) -> None:
+    wide.goto(f"{site.url}/restores/")
+    assert wide.locator("section.restore").count() == 50
+    assert "120 running" in wide.inner_text("[data-live=restores-facts]")
+    assert "1–50 of 120 restores" in wide.inner_text(".pager")  # noqa: RUF001 - as people write ranges
+    wide.click(".pager a[rel=next]")
+    wide.wait_for_url("**?running-page=2#running")
+    assert "delay-by-hour / 50" in wide.locator("section.restore h2").first.inner_text()
+
+
 def test_what_is_being_typed_survives_updates(wide: Any, site: Site) -> None:
     wide.goto(site.url + PARTITIONS)
     wide.wait_for_selector("#live[data-state=live]")

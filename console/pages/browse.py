@@ -16,7 +16,7 @@ from django.urls import reverse
 from console.access.policy import requires
 from console.browse import entries, filtered, history, watched
 from console.browse.display import display
-from console.limits import ENTRY_SPANS_MAX
+from console.limits import ENTRY_SPANS_MAX, HISTORY_VERSIONS_MAX
 from console.pages import copy_as, query, shell, tree
 from console.pages import store as stores
 
@@ -73,6 +73,8 @@ def versions(request: HttpRequest, app: str, store: str) -> HttpResponse:
     seen = stores.find(app, store)
     asked = query.read(request.GET.dict() | {"by": "key"}, seen["kind"])
     params = {name: value for name, value in asked.params.items() if name in _HISTORY}
+    if request.GET.get("limit") == str(HISTORY_VERSIONS_MAX):
+        params["limit"] = str(HISTORY_VERSIONS_MAX)
     context: dict[str, Any] = {"it": seen, "store": store, "asked": asked, "entry": request.GET.urlencode()}
     if asked.problem:
         context |= {"outcome": "bad", "words": asked.problem}
@@ -84,6 +86,9 @@ def versions(request: HttpRequest, app: str, store: str) -> HttpResponse:
             context |= {"outcome": outcome, "words": error.words, "code": error.code}
         else:
             context |= {"outcome": "found", "got": got, "versions": [version(each) for each in got["versions"]]}
+            if got["looked"]["stopped_by"] == "limit" and "limit" not in params:
+                longer = request.GET.dict() | {"limit": str(HISTORY_VERSIONS_MAX)}
+                context |= {"longer": f"?{urlencode(longer)}", "versions_max": HISTORY_VERSIONS_MAX}
         context["copies"] = copy_as.history(request, app, store, params)
     return shell.page(request, "pages/history.html", seen, context, section="stores", app=app)
 

@@ -76,7 +76,8 @@ def of_key(app: str, store: str, params: dict[str, str]) -> dict[str, Any]:
     made[1]["changed"] = {"paths": [{"path": "note", "was": None, "is": "<b>not markup</b>"}], "more": 2}
     made[2] |= {"is_deletion": True, "value": None, "size": None}
     words = "The whole changelog partition was read, 58,665 records. Compaction drops superseded values some time after they were written: what is listed is what the changelog still has, not all that ever was."
-    looked = {"from": 0, "to": 58_665, "begin": 0, "records": 58_665, "stopped_by": "begin", "words": words}
+    stopped_by = "limit" if params["key"] == "EWR" and "limit" not in params else "begin"
+    looked = {"from": 0, "to": 58_665, "begin": 0, "records": 58_665, "stopped_by": stopped_by, "words": words}
     topic = f"{app}-{store}-changelog"
     return {"versions": made, "changelog": topic, "partition": int(params["partition"]), "looked": looked}
 

@@ -31,3 +31,10 @@ def test_a_broker_that_is_away_is_said_and_is_not_an_empty_history(signed_in: An
     signed_in.goto(f"{site.url}{WINDOWS}history/?partition=2&key=LGA")
     assert "Kafka does not let the changelog be read." in signed_in.inner_text("main")
     assert signed_in.locator(".versions, .empty").count() == 0
+
+
+def test_a_long_history_can_be_asked_for_further(signed_in: Any, site: Site) -> None:
+    signed_in.goto(f"{site.url}{WINDOWS}history/?partition=0&key=EWR")
+    signed_in.click("a:has-text('Up to 100 versions')")
+    signed_in.wait_for_selector("[data-copy*='limit=100']", state="attached")
+    assert signed_in.locator("dialog[open] a:has-text('Up to 100 versions')").count() == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +229,25 @@ def encoded(records):
         [base64.b64encode(key).decode(), None if value is None else base64.b64encode(value).decode(), timestamp]
         for key, value, timestamp in records
     ]
+
+
+@contextmanager
+def closed_at_the_end():
+    """Give a function that takes whatever has a `store` and returns it; the stores are closed at the end.
+
+    A RocksDB that is collected when its directory is gone tries in vain to flush, and waits a second after each attempt.
+    """
+    taken = []
+
+    def take(opened):
+        taken.append(opened)
+        return opened
+
+    try:
+        yield take
+    finally:
+        for each in taken:
+            each.store.close()
 
 
 class Run:

@@ -1,6 +1,8 @@
 """E to H and I2: the contracts of stores and the byte layouts, through the adapters of the stores' own tests."""
 
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,16 @@ from engine.stores import layouts, open_store
 from engine.topology.stores import StoreSpec
 from tests.conformance.vectors.sections import known, section
 from tests.stores import test_vectors as contracts
-from tests.stores.vectors import Context
+from tests.stores.vectors import Context, closed_at_the_end
 
 BACKENDS = ("rocksdb", "memory")
+
+
+@contextmanager
+def place() -> Iterator[tuple[Path, Callable[[Any], Any]]]:
+    """A directory, and `closed_at_the_end` for the stores in it."""
+    with tempfile.TemporaryDirectory() as directory, closed_at_the_end() as closing:
+        yield Path(directory), closing
 
 
 @section("E")
@@ -21,8 +30,8 @@ def check_key_value(vector: dict[str, Any], _shared: dict[str, Any], *, batch: b
     known(vector, "ops changelog")
     contracts.E[vector["id"]] = vector
     for backend in BACKENDS:
-        with tempfile.TemporaryDirectory() as directory:
-            contracts.test_key_value_contract(vector["id"], backend, batch, Path(directory))
+        with place() as (directory, closing):
+            contracts.test_key_value_contract(vector["id"], backend, batch, directory, closing)
 
 
 @section("F")
@@ -37,13 +46,16 @@ def check_window(vector: dict[str, Any], shared: dict[str, Any], *, batch: bool)
         return
     setups = [content for content in shared.values() if content["section"] == "F" and "batch1" in content]
     contracts.F.update({content["id"]: content for content in [*setups, vector]})
-    with tempfile.TemporaryDirectory() as directory:
+    with place() as (directory, closing):
         if "segmentInterval" in vector:
-            contracts.check_segments_roll(vector, Path(directory, "plain"))
-            contracts.check_boundary_rows(vector, Path(directory, "ordered"))
+            contracts.check_segments_roll(
+                vector, closing(contracts.window_store("rocksdb", directory / "plain", vector))
+            )
+            ordered = contracts.window_store("rocksdb", directory / "ordered", vector, emit_final=True)
+            contracts.check_boundary_rows(vector, closing(ordered))
             return
         for backend in BACKENDS:
-            contracts.test_window_contract(vector["id"], backend, batch, Path(directory, backend))
+            contracts.test_window_contract(vector["id"], backend, batch, directory / backend, closing)
 
 
 @section("G")
@@ -51,16 +63,16 @@ def check_session(vector: dict[str, Any], _shared: dict[str, Any], *, batch: boo
     known(vector, "puts ops asserts also keys values_only retention dropped")
     contracts.G[vector["id"]] = vector
     for backend in BACKENDS:
-        with tempfile.TemporaryDirectory() as directory:
-            contracts.test_session_contract(vector["id"], backend, batch, Path(directory))
+        with place() as (directory, closing):
+            contracts.test_session_contract(vector["id"], backend, batch, directory, closing)
 
 
 @section("H")
 def check_versioned(vector: dict[str, Any], _shared: dict[str, Any], *, batch: bool) -> None:
     known(vector, "ops historyRetention transactional")
     contracts.H[vector["id"]] = vector
-    with tempfile.TemporaryDirectory() as directory:
-        contracts.test_versioned_contract(vector["id"], "rocksdb", batch, Path(directory))
+    with place() as (directory, closing):
+        contracts.test_versioned_contract(vector["id"], "rocksdb", batch, directory, closing)
 
 
 @section("I2")
@@ -73,13 +85,13 @@ def check_layout(vector: dict[str, Any], _shared: dict[str, Any], *, batch: bool
     if layout.startswith("line1"):
         _check_position_within(layout)
     elif "record timestamp == version timestamp" in layout:
-        with tempfile.TemporaryDirectory() as directory:
-            contracts.test_a_versioned_changelog_carries_the_version_in_its_timestamp(Path(directory))
+        with place() as (directory, closing):
+            contracts.test_a_versioned_changelog_carries_the_version_in_its_timestamp(directory, closing)
     else:
         assert examples, f"the adapter does not know the layout {layout}"
     if "changelog" in vector:
-        with tempfile.TemporaryDirectory() as directory:
-            contracts.test_a_timestamped_changelog_has_plain_values(Path(directory))
+        with place() as (directory, closing):
+            contracts.test_a_timestamped_changelog_has_plain_values(directory, closing)
 
 
 def _encoded(example: dict[str, Any]) -> bytes:

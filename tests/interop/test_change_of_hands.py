@@ -17,7 +17,7 @@ from engine import Engine, EngineConfig
 from tests.benchmarks import topics, works
 from tests.benchmarks.kafka_streams import KafkaStreams
 
-pytestmark = [pytest.mark.kafka, pytest.mark.jdk, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.kafka, pytest.mark.jdk, pytest.mark.timeout(600)]
 
 PARTITIONS = topics.PARTITIONS
 HALF = 3_000

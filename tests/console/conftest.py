@@ -189,3 +189,13 @@ def engine(settings, tmp_path):
     double = EngineDouble()
     yield double
     double.close()
+
+
+@pytest.fixture
+def store_on_kafka(kafka, settings, observed, engine, tmp_path, monkeypatch):
+    from console.jobs import states
+    from tests.console.store_on_kafka import StoreOnKafka
+
+    settings.KAFKA_BOOTSTRAP_SERVERS = kafka.bootstrap_servers
+    monkeypatch.setattr(states.pinger, "send", lambda *_: None)
+    return StoreOnKafka(kafka, observed, engine, tmp_path / "state" / "shop" / "0_0" / "counts")

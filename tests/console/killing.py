@@ -106,6 +106,16 @@ def delivered_three_times(job):
     return job
 
 
+def killed_and_delivered_three_times(job, step, report):
+    """Both for a job of a store on Kafka; ``step`` is (module, name, after), ``report`` keeps what is known of the store fresh."""
+    module, name, after = step
+    report()
+    deliver_and_die_elsewhere(job, module, name, after=after)
+    report()
+    delivered_three_times(job)
+    report()
+
+
 if __name__ == "__main__":
     job_id, of_module, step_name, when = sys.argv[1:]
     die_at(importlib.import_module(of_module), step_name, after=bool(when))

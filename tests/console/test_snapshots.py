@@ -1,23 +1,20 @@
 """The store as it was: built from a real changelog up to an offset or a time, read through the engine's reader, deleted."""
 
-import itertools
 import json
-import struct
 import uuid
 from datetime import timedelta
 
 import pytest
-from confluent_kafka import Producer
 from django.conf import settings as django_settings
 from django.utils import timezone
 
 from console.browse import past
-from console.jobs import commands, delivery, lease, rebuild, snapshot, states, tasks, work
+from console.jobs import commands, delivery, lease, rebuild, snapshot, tasks, work
 from console.models import AuditEntry, Job, Snapshot
 from engine.query.refusal import Refusal
 from engine.query.snapshots import Snapshots
 from tests.console import reports
-from tests.console.killing import deliver_and_die_elsewhere, delivered_three_times
+from tests.console.killing import killed_and_delivered_three_times
 from tests.query.fakes import COUNTS
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -28,18 +25,12 @@ ENTRIES = "/api/v1/applications/shop/stores/counts/snapshots/{}/entries"
 class Shop:
     """A changelog of ``counts``/0: a=1@1000, b=2@2000, a=3@3000, b deleted@4000; and a reader as the engine has one."""
 
-    def __init__(self, kafka, engine, directory):
-        self.topic = kafka.topic(
-            "counts-changelog", config={"cleanup.policy": "compact", "min.compaction.lag.ms": "3600000"}
-        )
-        producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    def __init__(self, store):
         for key, value, timestamp in ((b"a", 1, 1_000), (b"b", 2, 2_000), (b"a", 3, 3_000), (b"b", None, 4_000)):
-            raw = None if value is None else struct.pack(">q", value)
-            producer.produce(self.topic, raw, key, partition=0, timestamp=timestamp)
-        assert producer.flush(10) == 0
-        self.application = directory.parent.parent
+            store.write(key, value, timestamp)
+        self.report, self.application = store.report, store.application
         self.reading = Snapshots(self.application, "engine-1", lambda: {"counts": COUNTS})
-        self._answer, engine.answer = engine.answer, self.answer
+        self._answer, store.engine.answer = store.engine.answer, self.answer
         self.cleared, self.sent = [], []
 
     def answer(self, method, path, query, body):
@@ -56,35 +47,10 @@ class Shop:
 
 
 @pytest.fixture
-def shop_on_kafka(kafka, settings, observed, engine, tmp_path, monkeypatch):
-    settings.KAFKA_BOOTSTRAP_SERVERS = kafka.bootstrap_servers
-    directory = tmp_path / "state" / "shop" / "0_0" / "counts"
-    directory.mkdir(parents=True)
-    made = Shop(kafka, engine, directory)
+def shop_on_kafka(store_on_kafka, monkeypatch):
+    made = Shop(store_on_kafka)
     monkeypatch.setattr(tasks.run, "apply_async", lambda args, **_: made.sent.append(args[0]))
     monkeypatch.setattr(tasks.clear, "apply_async", lambda args, queue, **_: made.cleared.append((args[0], queue)))
-    monkeypatch.setattr(states.pinger, "send", lambda *_: None)
-    store = {
-        "generation": "g00000001",
-        "directory": str(directory),
-        "changelog": made.topic,
-        "backend": "rocksdb",
-        "spec": {"kind": "key-value", "timestamped": True},
-    }
-    engine.tasks = [{"task": "0_0", "partition": 0, "role": "active", "stores": {"counts": store}}]
-    sequence = itertools.count(2)
-
-    def report():
-        """Say that all is well: silence makes what is known stale, and Kafka takes its time."""
-        number = next(sequence)
-        observed.report(
-            reports.instance("engine-1", sequence=number, tasks=["0_0"], host=HOST, address=engine.address),
-            reports.store("counts", "0_0", sequence=number, changelog=made.topic),
-        )
-
-    observed.report(*reports.shop())
-    report()
-    made.report = report
     yield made
     made.reading.close()
 
@@ -237,12 +203,7 @@ KILLS = {
 @pytest.mark.parametrize("step", KILLS)
 def test_one_snapshot_is_made_wherever_the_worker_is_killed(step, take, shop_on_kafka):
     job = take(deliver=False, as_of_offset=2)
-    module, name, after = KILLS[step]
-    shop_on_kafka.report()
-    deliver_and_die_elsewhere(job, module, name, after=after)
-    shop_on_kafka.report()
-    delivered_three_times(job)
-    shop_on_kafka.report()
+    killed_and_delivered_three_times(job, KILLS[step], shop_on_kafka.report)
     assert shop_on_kafka.files() == [str(job.pk)]
     assert Snapshot.objects.count() == 1
     assert content(job) == {"a": (1, 1_000), "b": (2, 2_000)}

@@ -1,29 +1,21 @@
 """The job that compares a store with its changelog: on a real changelog, with an engine's double that serves the rows."""
 
 import base64
-import itertools
 import json
-import struct
 from datetime import timedelta
 
 import pytest
-from confluent_kafka import Producer
-from django.conf import settings as django_settings
 from django.utils import timezone
 
 from console import limits
-from console.jobs import commands, delivery, live_rows, rebuild, states, tasks, verify, work
+from console.jobs import commands, delivery, live_rows, rebuild, tasks, verify, work
 from console.models import AuditEntry, Difference, Job
 from console.observe import recorded, snapshot
 from tests.console import reports
-from tests.console.killing import deliver_and_die_elsewhere, delivered_three_times
+from tests.console.killing import killed_and_delivered_three_times
+from tests.console.store_on_kafka import int64
 
 pytestmark = pytest.mark.django_db(transaction=True)
-HOST = django_settings.HOST_NAME
-
-
-def int64(number):
-    return struct.pack(">q", number)
 
 
 def raw(data):
@@ -33,10 +25,9 @@ def raw(data):
 class Shop:
     """A changelog of ``counts``/0 with the keys a, b and c, and a live store that tests choose."""
 
-    def __init__(self, kafka, engine, directory):
-        self.topic = kafka.topic("counts-changelog", config={"cleanup.policy": "compact"})
-        self.producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
-        self.engine, self.directory = engine, directory
+    def __init__(self, store):
+        self.topic, self.engine, self.directory = store.topic, store.engine, store.directory
+        self.report, self.write, self.names = store.report, store.write, store.names
         self.rows = {b"a": (1, 1_000), b"b": (2, 1_000), b"c": (3, 1_000)}
         self.position = 4
         self.pages = 0
@@ -44,13 +35,7 @@ class Shop:
         self.write(b"a", 0)
         for key, (value, timestamp) in self.rows.items():
             self.write(key, value, timestamp)
-        self._answer, engine.answer = engine.answer, self.answer
-
-    def write(self, key, value, timestamp=1_000):
-        self.producer.produce(
-            self.topic, None if value is None else int64(value), key, partition=0, timestamp=timestamp
-        )
-        assert self.producer.flush(10) == 0
+        self._answer, self.engine.answer = self.engine.answer, self.answer
 
     def answer(self, method, path, query, body):
         if not path.endswith("/entries"):
@@ -76,41 +61,11 @@ class Shop:
             "sources": [{**source, "error": None}],
         }
 
-    def names(self):
-        return sorted(each.name for each in self.directory.iterdir())
-
 
 @pytest.fixture
-def shop_on_kafka(kafka, settings, observed, engine, tmp_path, monkeypatch):
-    settings.KAFKA_BOOTSTRAP_SERVERS = kafka.bootstrap_servers
+def shop_on_kafka(store_on_kafka, monkeypatch):
     monkeypatch.setattr(tasks.run, "apply_async", lambda **_: None)
-    monkeypatch.setattr(states.pinger, "send", lambda *_: None)
-    directory = tmp_path / "shop" / "0_0" / "counts"
-    (directory / "g00000001").mkdir(parents=True)
-    (directory / "CURRENT").write_text("g00000001\n")
-    made = Shop(kafka, engine, directory)
-    store = {
-        "generation": "g00000001",
-        "directory": str(directory),
-        "changelog": made.topic,
-        "backend": "rocksdb",
-        "spec": {"kind": "key-value", "timestamped": True},
-    }
-    engine.tasks = [{"task": "0_0", "partition": 0, "role": "active", "stores": {"counts": store}}]
-    sequence = itertools.count(2)
-
-    def report():
-        """Say that all is well: silence makes what is known stale, and Kafka takes its time."""
-        number = next(sequence)
-        observed.report(
-            reports.instance("engine-1", sequence=number, tasks=["0_0"], host=HOST, address=engine.address),
-            reports.store("counts", "0_0", sequence=number, changelog=made.topic),
-        )
-
-    observed.report(*reports.shop())
-    report()
-    made.report = report
-    return made
+    return Shop(store_on_kafka)
 
 
 @pytest.fixture
@@ -200,11 +155,7 @@ def test_the_rows_that_differ_are_kept_once_wherever_the_worker_is_killed(step, 
     job = commands.create(
         account("operator"), kind="verify", application="shop", store="counts", partitions=[0], via="page"
     )
-    module, name, after = KILLS[step]
-    shop_on_kafka.report()
-    deliver_and_die_elsewhere(job, module, name, after=after)
-    shop_on_kafka.report()
-    delivered_three_times(job)
+    killed_and_delivered_three_times(job, KILLS[step], shop_on_kafka.report)
     found = sorted((each["what"], each["key"]["text"]) for each in recorded.differences(job.pk))
     assert found == [("different", "b"), ("extra", "d"), ("missing", "c")]
     assert (job.result["same"], job.result["differences"], job.result["kept"]) == (1, 3, 3)

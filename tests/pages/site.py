@@ -5,7 +5,7 @@
 It is the real Django project with the real templates, policy and headers; only what the observer, the engines and the
 workers would say comes from ``samples.py``. ``/__test__/<command>`` steers it: ``silence`` and ``speak`` stop and start
 the WebSocket's messages, ``age`` makes the observer old, ``scene?name=…`` and
-``engines?are=restoring|partial`` and ``bump`` change the data, ``reset`` undoes it all.
+``engines?are=restoring|partial`` and ``bump`` change the data, ``reset`` undoes it all; ``session?user=…`` signs an account in.
 """
 
 from __future__ import annotations
@@ -150,8 +150,22 @@ class Site:
             "reset": {"bump": False, "name": "usual", "silent": False, "age_ms": 0, "engines": ""},
         }
         scene.update(changes.get(command, {}))
+        from asgiref.sync import sync_to_async
+
+        answer = await sync_to_async(session_of)(query["user"]) if command == "session" else "ok"
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
-        await send({"type": "http.response.body", "body": b"ok"})
+        await send({"type": "http.response.body", "body": answer.encode()})
+
+
+def session_of(user: str) -> str:
+    """Sign an account in without its form, whose slow hash is for passwords that somebody might steal."""
+    from django.conf import settings
+    from django.contrib.auth import get_user_model
+    from django.test import Client
+
+    client = Client()
+    client.force_login(get_user_model().objects.get(username=user))
+    return client.cookies[settings.SESSION_COOKIE_NAME].value
 
 
 async def watched(topic: str) -> dict[str, Any]:

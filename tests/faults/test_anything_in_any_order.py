@@ -46,12 +46,13 @@ class Broker:
 
 
 class Transaction:
-    """The producer of one instance: what it sends is in the logs once it commits."""
+    """The producer of one instance and its transaction in one: what it sends is in the logs once it commits."""
 
-    transactional = True
+    required = True
 
     def __init__(self, broker):
         self.broker = broker
+        self.transaction = self
         self.forget()
 
     def forget(self):

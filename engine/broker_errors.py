@@ -60,8 +60,8 @@ _UNAVAILABLE = {
     # The group's last members were of another kind, Kafka Streams' own: they count until their session has timed out.
     KafkaError.INCONSISTENT_GROUP_PROTOCOL,
 }
-# The group is between two generations.
-OVERTAKEN = {KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS}
+# The group is between two generations, or has left out a member that has not heard of it yet. Either ends within polls.
+OVERTAKEN = {KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS, KafkaError.UNKNOWN_MEMBER_ID}
 # The broker took a look at a record and does not take it.
 REFUSED = {
     KafkaError.MSG_SIZE_TOO_LARGE,

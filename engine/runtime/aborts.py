@@ -11,10 +11,10 @@ class TransactionAborted(RebuildTask):
 
 
 class RebalanceOvertook(TransactionAborted):
-    """The group moved on to another generation while this one committed: no fault, done again under the new one.
+    """The group moved on while this member committed, with it or without it: no fault, done again under what comes next.
 
-    The broker counts generations up before it tells the members, and the client does not say that it is on its way
-    there, so a commit in between cannot be held back.
+    The broker counts generations up, and leaves silent members out, before it tells them, and the client does not say
+    that it is on its way there, so a commit in between cannot be held back.
     """
 
 

@@ -13,8 +13,9 @@ from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from engine import broker_errors, client_settings
 from engine.config import EngineConfig
-from engine.errors import BrokerUnavailable
+from engine.errors import BrokerUnavailable, StatehouseError
 from engine.records import RawBatch
+from engine.runtime.aborts import RebalanceOvertook
 
 _IGNORED = {
     broker_errors.PARTITION_EOF,
@@ -140,11 +141,16 @@ class Consumer:
         try:
             done = self.client.commit(offsets=offsets, asynchronous=False) or ()
         except KafkaException as error:
-            raise broker_errors.named(error, "input offsets could not be committed") from error
+            raise _uncommitted(error, "input offsets could not be committed") from error
         for place in done:
             if place.error is not None:
-                where = f"the offset of {place.topic}-{place.partition} could not be committed"
-                raise broker_errors.named(place.error, where)
+                raise _uncommitted(place.error, f"the offset of {place.topic}-{place.partition} could not be committed")
+
+
+def _uncommitted(error: KafkaException | KafkaError, what: str) -> StatehouseError:
+    if broker_errors.cause(error).code() in broker_errors.OVERTAKEN:
+        return RebalanceOvertook(f"{what}: {broker_errors.cause(error).str()}")
+    return broker_errors.named(error, what)
 
 
 def batches(messages: list[Any]) -> list[RawBatch]:

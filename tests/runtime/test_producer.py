@@ -4,7 +4,7 @@ import time
 
 import confluent_kafka
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from engine import broker_errors
 from engine.changelog.topics import Topics
@@ -12,7 +12,7 @@ from engine.config import AT_LEAST_ONCE
 from engine.errors import BrokerUnavailable
 from engine.runtime import producer as producers
 from engine.runtime import transaction as transactions
-from engine.runtime.aborts import TransactionAborted
+from engine.runtime.aborts import RebalanceOvertook, TransactionAborted
 from engine.runtime.outputs import Outputs
 from engine.runtime.producer import Producer
 from tests.runtime.harness import PATIENCE_SECONDS, alter, config, create, eventually, produce, read
@@ -98,6 +98,24 @@ def test_keys_go_where_java_puts_them_and_time_0_is_not_now(kafka, tmp_path):
     hashes = {b"21": -973932308, b"foobar": -790332482, b"a-little-bit-long-string": -985981536, b"": 275646681}
     assert {k: found[k][0] for k in keys} == {k: (h & 0x7FFFFFFF) % 3 for k, h in hashes.items()}
     assert (found[b"21"][1], found[b""][1], found[b"x"][0]) == (1, 7, 2)
+
+
+def test_a_commit_of_a_member_that_the_group_has_left_out_is_done_again(kafka, tmp_path):
+    """It has yet to hear of it, and joins again by itself: ten such commits must not stop an engine."""
+    topic = create(kafka, kafka.unique("left-out"))
+    settings = {"bootstrap.servers": kafka.bootstrap_servers, "group.id": kafka.unique("group")}
+    member = Consumer(settings)
+    member.subscribe([topic])
+    eventually(lambda: member.poll(0.1) or member.assignment(), "an assignment")
+    metadata = member.consumer_group_metadata()
+    member.close()
+    producer = make(kafka, tmp_path)
+    producer.send(topic, [b"k"], [b"v"], [1])
+    with pytest.raises(RebalanceOvertook, match=r"[Uu]nknown member"):
+        producer.transaction.send_offsets([TopicPartition(topic, 0, 1)], metadata)
+    producer.transaction.abort()
+    producer.close()
+    assert read(kafka, topic) == []
 
 
 def test_a_second_producer_of_the_same_id_fences_the_first(kafka, tmp_path):

@@ -183,11 +183,11 @@ class Loop:
         worked = self.busy_seconds
         if batches or self._waiting:
             self._busy = (worked, began)
-        if self._tasks.collect():
-            self._commit_now = True
-        # 2: route.
+        # 2: route. Before new tasks start: what was polled is of those that ran by then, a former life of the same included.
         if batches:
             self._tasks.route(batches)
+        if self._tasks.collect():
+            self._commit_now = True
         # 3: process, and 4: punctuate.
         done = self._process()
         self._producer.poll()

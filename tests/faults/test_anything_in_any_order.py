@@ -55,6 +55,10 @@ class Transaction:
         self.transaction = self
         self.forget()
 
+    @property
+    def transaction(self):
+        return self
+
     def forget(self):
         self.output, self.changelog, self.acks, self.offset = [], [], [], None
 
@@ -275,7 +279,9 @@ class Anything(RuleBasedStateMachine):
         """What a kill leaves: files as they lie, without what was only in memory."""
         if self.persistent:
             kept = self.folder / "kept"
-            shutil.copytree(self.directory, kept)
+            # A compaction in the background may remove files amid the copying: what a kill leaves is of one moment.
+            while not copied_at_once(self.directory, kept):
+                shutil.rmtree(kept, ignore_errors=True)
         self.task.close(clean=False)
         if self.persistent:
             shutil.rmtree(self.directory)
@@ -317,6 +323,20 @@ def test_what_waited_through_a_commit_is_in_the_next_one():
     machine.what_is_read_is_what_the_model_says()
     assert machine.model == {"a": 1}
     machine.teardown()
+
+
+def copied_at_once(source, copy):
+    """Copy a directory; returns whether nothing changed in it meanwhile."""
+
+    def files():
+        return {entry.path: (entry.stat().st_mtime_ns, entry.stat().st_size) for entry in os.scandir(source)}
+
+    try:
+        before = files()
+        shutil.copytree(source, copy)
+        return before == files()
+    except (shutil.Error, FileNotFoundError):
+        return False
 
 
 def run(examples, steps):

@@ -169,9 +169,9 @@ class Topics:
             try:
                 found[place.topic, place.partition] = future.result().offset
             except KafkaException as error:
-                raise broker_errors.named(
-                    error, f"the offsets of {place.topic}-{place.partition} could not be read"
-                ) from error
+                what = f"the offsets of {place.topic}-{place.partition} could not be read"
+                # The future keeps the error, whose traceback has this frame: in that circle the client would stay.
+                raise broker_errors.named(error, what) from error.with_traceback(None)
         return found
 
     def begin_offsets(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:

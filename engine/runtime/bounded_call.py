@@ -39,7 +39,11 @@ class BoundedCalls:
             self.close()
             raise BrokerUnavailable(f"{what}: the Kafka client did not return within {seconds:.0f} s") from None
         if error is not None:
-            raise error
+            try:
+                raise error
+            finally:
+                # Its traceback has this frame, and `function`'s, which holds the client: in a circle none would go.
+                del error
         found: Result = result
         return found
 

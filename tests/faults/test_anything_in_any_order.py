@@ -52,7 +52,6 @@ class Transaction:
 
     def __init__(self, broker):
         self.broker = broker
-        self.transaction = self
         self.forget()
 
     @property

@@ -24,7 +24,7 @@ def test_growth_is_drawn_and_budgets_say_what_to_do(signed_in: Any, site: Site) 
 
 def test_the_largest_keys_lead_to_their_entries_and_say_how_far_was_looked(signed_in: Any, site: Site) -> None:
     signed_in.goto(f"{site.url}{STORE}size/")
-    assert "Not enough samples yet" in signed_in.inner_text("[data-size-chart] .chart-note")
+    signed_in.wait_for_selector("[data-size-chart] .chart-note:has-text('Not enough samples yet')")
     signed_in.click("a:has-text('Look for them')")
     signed_in.wait_for_selector("#largest tr")
     assert "Looked at 400,000 entries of about 1,200,000" in signed_in.inner_text("#largest-looked")

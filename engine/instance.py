@@ -4,11 +4,10 @@
 """
 
 import contextlib
-import gc
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from engine import client_settings
@@ -42,6 +41,7 @@ from engine.runtime.mapping import MappingTopic
 from engine.runtime.membership import Membership
 from engine.runtime.outputs import Outputs
 from engine.runtime.placement import Placement
+from engine.runtime.process_memory import calm_garbage_collection, freed_memory_returned
 from engine.runtime.producer import Producer
 from engine.runtime.restore_pace import Pace
 from engine.runtime.restorer import Restorer
@@ -55,8 +55,6 @@ from engine.topology.topology import Topology
 
 log = logging.getLogger(__name__)
 
-# Objects made between two collections; the last is how many middle collections make a full one.
-GC_THRESHOLDS = (200_000, 20, 100)
 # As Kafka Streams: after an outage librdkafka's own 10 s would be most of the time until the engine is back.
 RECONNECT_BACKOFF_MAX_MS = 1_000
 
@@ -364,7 +362,8 @@ class Engine:
         self.global_tables.fill(self._stop.is_set)
         self.phase = "running"
         self._notify("started", f"instance {self.identity.instance_id} runs")
-        self._started.enter_context(_calm_garbage_collection())
+        self._started.enter_context(calm_garbage_collection())
+        self._started.enter_context(freed_memory_returned())
 
     def _join(self) -> None:
         if self.phase == "running":
@@ -429,25 +428,6 @@ class Engine:
     def _note_error(self, message: str) -> None:
         log.warning("%s", message)
         self.last_error = (_now_ms(), message)
-
-
-@contextlib.contextmanager
-def _calm_garbage_collection() -> Iterator[None]:
-    """Let Python look for reference cycles rarely while the engine runs.
-
-    A micro-batch makes a hundred thousand tuples that reference counting frees; walking all of them, and all that stores
-    hold, each time took a quarter of the loop's time. What exists already is set aside until the engine has ended: Kafka
-    clients that hang in a cycle would otherwise live, and knock at their brokers, as long as the process.
-    """
-    before = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
 
 
 def _topology(build: Build) -> Topology:

@@ -274,6 +274,8 @@ class Restorer:
         every = [
             restoring
             for wanted in self._restoring
+            # One that was cancelled amid this turn may have come back from a process with its store closed.
+            if not wanted.cancelled
             for restoring in wanted.restores
             if not (restoring.done or restoring.lent or wanted.error or self._for_process(wanted, restoring))
         ]

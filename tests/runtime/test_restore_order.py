@@ -82,6 +82,15 @@ def test_what_is_nearly_there_comes_before_all_and_the_others_stand_still(restor
     assert not restorer._reader.still
 
 
+def test_what_was_cancelled_is_not_read(restorer):
+    """Its store may have come back from a process closed: reading into it would stop the engine."""
+    wanted(restorer, most=90_000)
+    restorer._restoring[0].cancelled = True
+    wanted(restorer, little=5_000)
+    restorer._admit()
+    assert read(restorer) == {"little"}
+
+
 class ProcessesOnPaper:
     """Room for one restore of 10,000 records or more."""
 

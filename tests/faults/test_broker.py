@@ -115,7 +115,7 @@ class Load:
         assert again == []
 
 
-@lengths("restarts", 1, 5)
+@lengths("restarts", 2, 5)
 def test_the_broker_restarts_cleanly_and_hard_under_load(place, tmp_path, restarts):
     name = place.application("restarts")
     load = Load(place, name)

@@ -22,74 +22,17 @@ from engine.runtime.active_task import ActiveTask, Committed, OpenStore, TaskPar
 from engine.runtime.commit import Committer
 from engine.runtime.plan import make_plan
 from engine.stores import open_store
+from tests.faults.broker_on_paper import CHANGELOG, Broker, Transaction
 from tests.faults.lengths import SOAK_SECONDS_MAX, of_soak
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - mkdtemp makes a directory of its own there
 PLACE = ("in", 0)
-CHANGELOG = "shop-counts-changelog"
 STEPS = ("before-offsets", "before-commit", "after-commit", "after-stores")
 KEYS = st.sampled_from(["a", "b", "c"])
 
 
 class Crash(Exception):
     """The process is gone at this point."""
-
-
-class Broker:
-    """The logs. A transaction ends with a marker in every log that it wrote, as on a real broker."""
-
-    def __init__(self):
-        self.input = []
-        self.output = []
-        self.changelog = []
-        self.committed = 0
-
-
-class Transaction:
-    """The producer of one instance and its transaction in one: what it sends is in the logs once it commits."""
-
-    required = True
-
-    def __init__(self, broker):
-        self.broker = broker
-        self.forget()
-
-    @property
-    def transaction(self):
-        return self
-
-    def forget(self):
-        self.output, self.changelog, self.acks, self.offset = [], [], [], None
-
-    def send(self, _topic, keys, values, timestamps, *_, **__):
-        self.output += zip(keys, values, strict=True)
-        assert len(timestamps) == len(keys)
-
-    def partitions_of(self, _topic):
-        return 1
-
-    def send_changelog(self, topic, partition, records, acked, _headers=None):
-        assert (topic, partition) == (CHANGELOG, 0)
-        self.changelog += records
-        self.acks.append((acked, len(self.changelog) - 1))
-
-    def send_offsets(self, offsets, _group):
-        (self.offset,) = (place.offset for place in offsets)
-
-    def commit(self):
-        base = len(self.broker.changelog)
-        self.broker.output += self.output
-        self.broker.changelog += self.changelog
-        if self.changelog:
-            self.broker.changelog.append(None)  # the marker
-        self.broker.committed = self.offset
-        for acked, at in self.acks:
-            acked(base + at)
-        self.forget()
-
-    def abort(self):
-        self.forget()
-        return True
 
 
 class Group:
@@ -125,7 +68,7 @@ class Anything(RuleBasedStateMachine):
     def begin(self, backend):
         self.folder = Path(tempfile.mkdtemp(dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None))
         self.topology = topology(backend)
-        self.broker = Broker()
+        self.broker = Broker([PLACE])
         self.host = 0
         self.lives = 0
         self.model, self.pending = {}, {}
@@ -143,19 +86,19 @@ class Anything(RuleBasedStateMachine):
 
     @rule(keys=st.lists(KEYS, min_size=1, max_size=5))
     def produce(self, keys):
-        self.broker.input += keys
+        self.broker.logs[PLACE] += keys
 
     @rule(count=st.integers(1, 10))
     def process(self, count):
         self.poll(count)
         done = self.task.process(0, 1_000)
-        for key in self.broker.input[self.at : self.at + done]:
+        for key in self.broker.logs[PLACE][self.at : self.at + done]:
             self.pending[key] = self.pending.get(key, 0) + 1
         self.at += done
 
     @rule(count=st.integers(1, 10))
     def poll(self, count):
-        rows = self.broker.input[self.polled : self.polled + count]
+        rows = self.broker.logs[PLACE][self.polled : self.polled + count]
         if rows:
             offsets = list(range(self.polled, self.polled + len(rows)))
             raw = RawBatch(
@@ -219,14 +162,14 @@ class Anything(RuleBasedStateMachine):
         overlay = {key: found.value for key, found in self.store.all()}
         assert overlay == {k: self.model.get(k, 0) + self.pending.get(k, 0) for k in {**self.model, **self.pending}}
         assert self.counts_of(self.broker.output) == self.model
-        assert self.broker.committed == sum(self.model.values())
+        assert self.broker.committed[PLACE] == sum(self.model.values())
 
     @invariant()
     def positions_never_go_back_or_beyond_the_end(self):
         if not hasattr(self, "task"):
             return
         position = self.store.position or 0
-        assert position <= len(self.broker.changelog)
+        assert position <= len(self.broker.changelogs[0])
         life = self.host, self.lives
         assert position >= self.positions.get(life, 0)
         self.positions[life] = position
@@ -261,17 +204,17 @@ class Anything(RuleBasedStateMachine):
         spec = self.topology.stores["counts"]
         self.store = open_store(spec, self.directory if self.persistent else None, self.task.context)
         self.restore(batch)
-        committed = {PLACE: Committed(self.broker.committed)}
+        committed = {PLACE: Committed(self.broker.committed[PLACE])}
         self.task.start(committed, {"counts": OpenStore(spec, self.store, None, CHANGELOG)})
-        self.at = self.polled = self.broker.committed
+        self.at = self.polled = self.broker.committed[PLACE]
         self.pending = {}
 
     def restore(self, batch):
-        begin, end = self.store.position or 0, len(self.broker.changelog)
+        begin, end = self.store.position or 0, len(self.broker.changelogs[0])
         restoring = Restoring("0_0", "counts", CHANGELOG, 0, self.store, begin, end, "a test")
         while not restoring.done:
             upto = min(restoring.position + batch, end)
-            restoring.apply([r for r in self.broker.changelog[restoring.position : upto] if r is not None], upto)
+            restoring.apply([r for r in self.broker.changelogs[0][restoring.position : upto] if r is not None], upto)
         self.restored = restoring.records
 
     def leave_files_as_they_are(self):

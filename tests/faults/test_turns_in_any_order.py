@@ -32,12 +32,12 @@ from engine.runtime.mapping import TaskMapping
 from engine.runtime.membership import Membership
 from engine.runtime.tasks import Tasks
 from engine.stores import open_store
+from tests.faults.broker_on_paper import CHANGELOG, Broker, Transaction
 from tests.faults.lengths import SEED, lengths
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - mkdtemp makes a directory of its own there
 TASKS = ("0_0", "0_1")
 INPUTS = ("left", "right")
-CHANGELOG = "shop-counts-changelog"
 POLL_RECORDS = 3
 RESTORED_AT_ONCE = 3
 STEPS = 60
@@ -46,52 +46,27 @@ TROUBLE = ("overtaken", "aborted", "unknown, committed", "unknown, lost", "away"
 TURNS_TO_SETTLE = 200
 
 
-class Broker:
-    """The logs, the committed offsets, and the group with its generation."""
+class GroupedBroker(Broker):
+    """With the group and its generation."""
 
     def __init__(self):
-        self.logs = {(topic, p): [] for topic in INPUTS for p in (0, 1)}
-        self.changelogs = {0: [], 1: []}
-        self.output = []
-        self.committed = dict.fromkeys(self.logs, 0)
+        super().__init__([(topic, p) for topic in INPUTS for p in (0, 1)])
         self.generation = 0
         self.owners = dict.fromkeys(TASKS)  # which instance has a task, or has to give it up first
         self.moving = set()
 
 
-class Transaction:
-    """The producer of one instance: what it sends is in the logs once it commits. `trouble` meets the next commit."""
+class TroubledTransaction(Transaction):
+    """Fenced as a group fences; `trouble` meets the next commit."""
 
-    required = True
-
-    def __init__(self, broker, instance):
-        self.broker, self.instance = broker, instance
+    def __init__(self, broker):
+        super().__init__(broker)
         self.trouble = None
         self.unknown = False
-        self.forget()
 
-    @property
-    def transaction(self):
-        return self
-
-    def forget(self):
-        self.output, self.changelog, self.acks, self.offsets = [], {0: [], 1: []}, [], []
-
-    def poll(self):
-        pass
-
-    def partitions_of(self, _topic):
-        return 2
-
-    def send(self, _topic, keys, values, timestamps, *_, **__):
+    def send(self, *columns, **more):
         assert not self.unknown, "sent into a transaction that has ended"
-        assert len(timestamps) == len(keys)
-        self.output += zip(keys, values, strict=True)
-
-    def send_changelog(self, topic, partition, records, acked, _headers=None):
-        assert topic == CHANGELOG
-        self.changelog[partition] += records
-        self.acks.append((acked, partition, len(self.changelog[partition]) - 1))
+        super().send(*columns, **more)
 
     def send_offsets(self, offsets, group):
         if self.trouble in ("overtaken", "aborted"):
@@ -102,31 +77,22 @@ class Transaction:
             raise TransactionAborted("unknown member")
         if generation != self.broker.generation:
             raise RebalanceOvertook("the generation is another one by now")
-        self.offsets += offsets
+        super().send_offsets(offsets, group)
 
     def commit(self):
         trouble = self.take_trouble()
         if trouble is None or trouble == "unknown, committed":
-            for acked, partition, at in self.acks:
-                acked(len(self.broker.changelogs[partition]) + at)
-            for partition, records in self.changelog.items():
-                self.broker.changelogs[partition] += records + [None] * bool(records)  # the marker
-            self.broker.output += self.output
-            for place in self.offsets:
-                assert place.offset >= self.broker.committed[place.topic, place.partition]
-                self.broker.committed[place.topic, place.partition] = place.offset
+            super().commit()
         if trouble is not None:
             self.unknown = True
             raise OutcomeUnknown(trouble)
-        self.forget()
 
     def abort(self):
         if self.trouble == "away":
             self.take_trouble()
             raise BrokerUnavailable("a test says so")
-        self.forget()
         known, self.unknown = not self.unknown, False
-        return known
+        return super().abort() and known
 
     def take_trouble(self):
         trouble, self.trouble = self.trouble, None
@@ -242,7 +208,7 @@ class Instance:
 
     def __init__(self, blueprint, broker, folder):
         self.input = Input(broker)
-        self.producer = Transaction(broker, self)
+        self.producer = TroubledTransaction(broker)
         self.restores = Restores(broker, folder)
         parts = TaskParts(
             application_id="shop",
@@ -307,7 +273,7 @@ class Turns:
         topics = SimpleNamespace(partition_counts=lambda asked: dict.fromkeys(asked, 2))
         self.blueprint = survey(topology(backend), EngineConfig("shop"), topics)
         assert tuple(self.blueprint.tasks) == TASKS
-        self.broker = Broker()
+        self.broker = GroupedBroker()
         self.clock = 0
         self.instances = [self.started(0), self.started(1)]
         for number, task in enumerate(TASKS):

@@ -7,6 +7,10 @@ background has an `Outage` of its own, on its own thread, and gives its client `
 import logging
 import time
 
+from confluent_kafka import KafkaError
+
+from engine import broker_errors
+
 REPEAT_SECONDS = 60.0
 # How the client's lines about single connections begin; which brokers serve meanwhile is not theirs to know.
 CONNECTION_LINES = "FAIL"
@@ -31,6 +35,11 @@ class Outage:
         elif now - self._said_at >= REPEAT_SECONDS:
             self._said_at = now
             self._log.warning("%s_goes_on for %.0f s: %s: %s", self._action, now - self._began_at, self._what, why)
+
+    def on_error(self, error: KafkaError) -> None:
+        """A client's `error_cb`. A single broker that is down is no outage: the others serve."""
+        if error.code() == broker_errors.ALL_BROKERS_DOWN:
+            self.failed(error.str())
 
     def ended(self) -> None:
         """Note that they did."""

@@ -15,7 +15,6 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
-from engine import broker_errors
 from engine.control.outage import Outage, quiet_log
 from engine.control.outbox import EVENTS_MAX, Message, Outbox
 from engine.control.status import TOPIC, EventStatus, StatusRecord
@@ -119,7 +118,7 @@ class StatusReporter:
             self._thread.join(_FAREWELL_SECONDS + _ROUND_SECONDS + 10)
 
     def _run(self) -> None:
-        producer = Producer({**self._client, **_PRODUCER, "error_cb": self._on_error}, logger=quiet_log(_log))
+        producer = Producer({**self._client, **_PRODUCER, "error_cb": self._outage.on_error}, logger=quiet_log(_log))
         while not self._stopping.is_set():
             started = time.monotonic()
             self._guarded_round(producer)
@@ -181,11 +180,6 @@ class StatusReporter:
         except (BufferError, KafkaException):
             # The queue is full, as it is after a long outage: this state is dropped, a newer one follows.
             self._outbox.delivered(message.key, succeeded=False)
-
-    def _on_error(self, error: KafkaError) -> None:
-        # A single broker that is down is no outage: the others take what is written.
-        if error.code() == broker_errors.ALL_BROKERS_DOWN:
-            self._outage.failed(error.str())
 
 
 def _now_ms() -> int:

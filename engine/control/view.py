@@ -12,7 +12,6 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from engine import broker_errors
 from engine.control import status
 from engine.control.outage import Outage, quiet_log
 from engine.control.status import TOPIC, InstanceStatus, StatusError, StatusRecord, StoreStatus, supersedes
@@ -119,7 +118,7 @@ class StatusView:
             self._thread.join(10)
 
     def _run(self) -> None:
-        consumer = Consumer({**self._client, "error_cb": self._on_error}, logger=quiet_log(_log))
+        consumer = Consumer({**self._client, "error_cb": self._outage.on_error}, logger=quiet_log(_log))
         try:
             consumer.assign([TopicPartition(self._topic, 0, 0)])
             while not self._stopping.is_set():
@@ -146,7 +145,3 @@ class StatusView:
             else:
                 # The topic may not exist yet: an engine creates it within its first half second.
                 self._stopping.wait(_POLL_SECONDS)
-
-    def _on_error(self, error: KafkaError) -> None:
-        if error.code() == broker_errors.ALL_BROKERS_DOWN:
-            self._outage.failed(error.str())

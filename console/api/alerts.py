@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from console.access import audit, policy
+from console.access import policy
 from console.alerts import rules, shown, tasks
 from console.api.errors import ApiError
 from console.models import AlertRule
@@ -26,7 +26,7 @@ def create(call: Call) -> tuple[int, dict[str, Any]]:
         raise ApiError("bad-request", f"Unknown field {unknown[0][:40]!r}. Use: {', '.join(sorted(rules.FIELDS))}.")
     texts = rules.FIELDS | {name: _text(name, value) for name, value in given.items()}
     try:
-        made = rules.save(call.user, texts, via="api", address=audit.address_of(call.request))
+        made = rules.save(call.user, texts, **call.origin)
     except rules.Invalid as error:
         raise ApiError("bad-request", " ".join(f"{name}: {words}" for name, words in error.problems.items())) from error
     return 201, {"rule": shown.rule_of(made, secrets=True)}
@@ -35,7 +35,7 @@ def create(call: Call) -> tuple[int, dict[str, Any]]:
 def send_test(call: Call) -> dict[str, Any]:
     """Have a test message sent to everybody whom the rule names."""
     found = _rule(call)
-    queued = rules.send_test(call.user, found, **_from(call))
+    queued = rules.send_test(call.user, found, **call.origin)
     tasks.ask()
     return {"rule": shown.rule_of(found, secrets=True), "queued": [str(each.pk) for each in queued]}
 
@@ -44,7 +44,7 @@ def delete(call: Call) -> dict[str, Any]:
     """Delete a rule; what it found stays in the history."""
     found = _rule(call)
     number = found.pk
-    rules.delete(call.user, found, **_from(call))
+    rules.delete(call.user, found, **call.origin)
     tasks.ask()
     return {"deleted": number}
 
@@ -66,7 +66,3 @@ def _text(name: str, value: Any) -> str:
     if isinstance(value, str | int):
         return str(value)
     raise ApiError("bad-request", f"{name} must be text, a whole number, true or false, or (emails) a list of texts.")
-
-
-def _from(call: Call) -> dict[str, str]:
-    return {"via": "api", "address": audit.address_of(call.request)}

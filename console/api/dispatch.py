@@ -10,7 +10,7 @@ import json
 import logging
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
@@ -19,7 +19,7 @@ from django.http.request import RawPostDataException
 from django.views.decorators.csrf import csrf_exempt
 
 from console import limits
-from console.access import policy
+from console.access import audit, policy
 from console.access.authentication import CsrfFailed, caller
 from console.api.errors import ApiError
 
@@ -52,6 +52,13 @@ class Route:
     status: int = 200
 
 
+class Origin(TypedDict):
+    """Where a command came from, as those who carry it out take it."""
+
+    via: str
+    address: str
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """What a handler gets."""
@@ -74,6 +81,11 @@ class Call:
         if not isinstance(found, dict):
             raise ApiError("bad-request", "The body must be a JSON object.")
         return found
+
+    @property
+    def origin(self) -> Origin:
+        """What the audit notes of where the request came from."""
+        return {"via": "api", "address": audit.address_of(self.request)}
 
     def number(self, name: str, default: int, highest: int) -> int:
         """Return a whole number of the query, bounded."""

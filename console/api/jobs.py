@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from django.http import HttpResponse
 
-from console.access import audit
 from console.api.errors import CODES, ApiError
 from console.jobs import commands, differences, download
 from console.observe import recorded, snapshot
@@ -64,10 +63,9 @@ def create(call: Call) -> tuple[int, dict[str, Any]]:
             store=store,
             partitions=partitions,
             why=_text(body, "why", ""),
-            via="api",
-            address=audit.address_of(call.request),
             arguments=arguments,
             job_id=_text(body, "id", "") or None,
+            **call.origin,
         )
     except commands.Refused as error:
         raise _error(error) from error
@@ -77,7 +75,7 @@ def create(call: Call) -> tuple[int, dict[str, Any]]:
 def cancel(call: Call) -> dict[str, Any]:
     """Ask a job to end."""
     try:
-        job = commands.cancel(call.user, call.path["job"], via="api", address=audit.address_of(call.request))
+        job = commands.cancel(call.user, call.path["job"], **call.origin)
     except commands.Refused as error:
         raise _error(error) from error
     return _answer(recorded.job(str(job.pk)))
@@ -103,8 +101,7 @@ def differing_file(call: Call) -> HttpResponseBase:
     """All of them that pass a filter, as a file."""
     try:
         job = differences.job_of(call.path["job"])
-        address = audit.address_of(call.request)
-        name, kind, content = differences.file(call.user, job, call.query, via="api", address=address)
+        name, kind, content = differences.file(call.user, job, call.query, **call.origin)
     except differences.Wrong as error:
         raise ApiError(error.code, error.words) from error
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from console.access import audit
 from console.api.errors import CODES, ApiError
 from console.jobs import schedules
 from console.jobs.commands import Refused
@@ -48,7 +47,7 @@ def create(call: Call) -> tuple[int, dict[str, Any]]:
             when=body["cron"],
             why=why,
             arguments=arguments,
-            **_from(call),
+            **call.origin,
         )
     )
     return 201, {"schedule": schedules.described(made)}
@@ -56,24 +55,20 @@ def create(call: Call) -> tuple[int, dict[str, Any]]:
 
 def pause(call: Call) -> dict[str, Any]:
     """Let one rest."""
-    found = _done(lambda: schedules.pause(call.user, call.path["schedule"], **_from(call)))
+    found = _done(lambda: schedules.pause(call.user, call.path["schedule"], **call.origin))
     return {"schedule": schedules.described(found)}
 
 
 def resume(call: Call) -> dict[str, Any]:
     """Let one run again."""
-    found = _done(lambda: schedules.resume(call.user, call.path["schedule"], **_from(call)))
+    found = _done(lambda: schedules.resume(call.user, call.path["schedule"], **call.origin))
     return {"schedule": schedules.described(found)}
 
 
 def delete(call: Call) -> dict[str, Any]:
     """Delete one; the jobs that it has made stay."""
-    _done(lambda: schedules.delete(call.user, call.path["schedule"], **_from(call)))
+    _done(lambda: schedules.delete(call.user, call.path["schedule"], **call.origin))
     return {"deleted": call.path["schedule"]}
-
-
-def _from(call: Call) -> dict[str, str]:
-    return {"via": "api", "address": audit.address_of(call.request)}
 
 
 def _done(do: Callable[[], Any]) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from console import limits
-from console.access import audit
 from console.api.errors import CODES, ApiError
 from console.browse import past
 from console.browse.entries import Unavailable
@@ -36,7 +35,7 @@ def entries(call: Call) -> dict[str, Any]:
 def delete(call: Call) -> dict[str, Any]:
     """Delete one: its files go too."""
     try:
-        commands.delete_snapshot(call.user, **_path(call), via="api", address=audit.address_of(call.request))
+        commands.delete_snapshot(call.user, **_path(call), **call.origin)
     except commands.Refused as error:
         raise ApiError(error.code if error.code in CODES else "bad-request", error.words) from error
     return {"deleted": call.path["snapshot"]}

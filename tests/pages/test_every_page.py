@@ -64,7 +64,10 @@ def test_empty_pages_say_what_would_appear_and_how(signed_in: Any, site: Site) -
 def test_lag_is_drawn_with_a_line_a_partition_and_calm_at_zero(signed_in: Any, site: Site) -> None:
     signed_in.goto(f"{site.url}/lag/slow-lane/")
     signed_in.wait_for_selector(".u-wrap canvas")
-    assert signed_in.locator("figure >> nth=0").locator(".u-legend tr").count() == 5
+    # Each figure is drawn by itself, and its canvas is there before the lines that were asked for are.
+    lines = signed_in.locator("figure >> nth=0").locator(".u-legend tr")
+    lines.nth(4).wait_for(state="attached")
+    assert lines.count() == 5
     assert "never, at this rate" in signed_in.inner_text("[data-live=lag-head]")
     signed_in.goto(f"{site.url}/lag/flights/")
     signed_in.wait_for_selector(".u-wrap canvas")

@@ -50,7 +50,8 @@ class Transaction:
         # How long a transaction lives: after that a client that lost its coordinator is better replaced.
         self._lives_seconds = config.transaction_timeout / 1000
         self._calls = BoundedCalls()
-        self._unknown = False  # whether the transaction's end is not known, or the client is being replaced
+        self._broken = False  # whether the client can be asked nothing any more, or is being replaced
+        self._asked = False  # whether the open transaction was asked to be committed: its end may be unknown then
         self._begins = False  # whether the client still waits for its transactional id
         self._renew = False  # whether the client should be replaced after the next abort
         self.required = config.exactly_once
@@ -68,12 +69,15 @@ class Transaction:
             try:
                 self.client.begin_transaction()
             except KafkaException as error:
-                self._unknown = True
+                self._broken = True
                 raise TransactionAborted(f"no transaction could be begun: {error.args[0].str()}") from error
             self.is_open = True
 
     def send_offsets(self, offsets: list[TopicPartition], group: Any) -> None:
-        """Step 2 of a commit: input offsets into the transaction, under the group's generation."""
+        """Step 2 of a commit: input offsets into the transaction, under the group's generation.
+
+        Raises BrokerUnavailable when nobody answers for as long as a transaction lives: it is undone, whatever was heard.
+        """
         self.begin()
         client, what = self.client, "offsets could not join the transaction"
         self._in_transaction(
@@ -84,9 +88,13 @@ class Transaction:
         )
 
     def commit(self) -> None:
-        """Step 3 of a commit. When it returns, all of it is visible; when it raises, none of it is or will be."""
+        """Step 3 of a commit. When it returns, all of it is visible; when it raises, none of it is or will be.
+
+        Raises OutcomeUnknown when nobody answers for as long as a transaction lives: only then either may be true.
+        """
+        self._asked = True
         self._in_transaction(self.client.commit_transaction, "the transaction could not be committed")
-        self.is_open = False
+        self.is_open = self._asked = False
 
     def abort(self) -> bool:
         """Undo the open transaction; a producer that cannot even do that is replaced, which fences the old one.
@@ -99,7 +107,7 @@ class Transaction:
             # A purged client could still drop what is sent next: a new one starts clean.
             self.replace()
             return True
-        if self._delivery.fatal is None and not self._unknown:
+        if self._delivery.fatal is None and not self._broken:
             if not self.is_open:
                 return True
             try:
@@ -108,13 +116,15 @@ class Transaction:
             except (KafkaException, BrokerUnavailable):
                 pass  # replaced below, which ends the transaction one way or the other
             else:
-                self.is_open = False
+                self.is_open = self._asked = False
                 if self._renew:
                     # librdkafka's sequence numbers do not recover from a record that the broker refused for good.
                     self.replace()
                 return True
+        # Whoever has the id next ends the transaction that is open under it, unless it is committed already.
         self.replace()
-        return False
+        known, self._asked = not self._asked, False
+        return known
 
     def ask_why(self) -> None:
         """Raise what ended the transaction, where that is known: `produce` only says that it has ended.
@@ -146,7 +156,9 @@ class Transaction:
             kind = RebalanceOvertook if overtaken else TransactionAborted
             raise kind(f"{what}: {found.str()}") from error
         except BrokerUnavailable as error:
-            self._unknown = True
+            self._broken = True
+            if not self._asked:
+                raise
             raise OutcomeUnknown(str(error)) from error
 
     def _until_answered(self, call: Callable[[float], Result], what: str, seconds: float) -> Result:
@@ -208,8 +220,8 @@ class Transaction:
         if not self._begins:
             self.client.purge()
         # Until all of it is done: what is asked again has to end the same way.
-        self._unknown = True
+        self._broken = True
         self._connect(self._lives_seconds)
         # Behind the opening, which is bounded: brokers that answered it answer this.
         self._outputs.learn()
-        self._unknown = self._renew = False
+        self._broken = self._renew = False

@@ -41,7 +41,7 @@ INPUTS = ("left", "right")
 POLL_RECORDS = 3
 RESTORED_AT_ONCE = 3
 STEPS = 60
-TROUBLE = ("overtaken", "aborted", "unknown, committed", "unknown, lost", "away")
+TROUBLE = ("overtaken", "aborted", "no coordinator", "unknown, committed", "unknown, lost", "away")
 # What two instances need at most to settle: callbacks, restores and what is left to read, a few records a turn.
 TURNS_TO_SETTLE = 200
 
@@ -69,6 +69,8 @@ class TroubledTransaction(Transaction):
         super().send(*columns, **more)
 
     def send_offsets(self, offsets, group):
+        if self.trouble == "no coordinator":
+            raise BrokerUnavailable(self.take_trouble())
         if self.trouble in ("overtaken", "aborted"):
             kind = RebalanceOvertook if self.take_trouble() == "overtaken" else TransactionAborted
             raise kind("a test says so")

@@ -12,7 +12,7 @@ from engine.config import AT_LEAST_ONCE
 from engine.errors import BrokerUnavailable
 from engine.runtime import producer as producers
 from engine.runtime import transaction as transactions
-from engine.runtime.aborts import RebalanceOvertook, TransactionAborted
+from engine.runtime.aborts import OutcomeUnknown, RebalanceOvertook, TransactionAborted
 from engine.runtime.outputs import Outputs
 from engine.runtime.producer import Producer
 from tests.runtime.harness import PATIENCE_SECONDS, alter, config, create, eventually, produce, read
@@ -150,7 +150,8 @@ def test_a_client_that_is_fenced_while_it_sends_is_replaced(kafka, tmp_path):
 
     with pytest.raises(TransactionAborted):
         eventually(send, "the client has heard of it")
-    assert first.transaction.abort() is False
+    # Nothing was asked to be committed, and whoever fences ends what is open.
+    assert first.transaction.abort() is True
     first.send(topic, [b"k"], [b"again"], [2])
     first.transaction.commit()
     first.close()
@@ -225,8 +226,21 @@ def test_an_outcome_stays_unknown_until_the_client_is_replaced_and_its_topics_ar
 
     with monkeypatch.context() as patch:
         producer.send(topic, [b"k"], [b"v"], [1])
-        producer.transaction.client.commit_transaction(10)
-        producer.transaction._unknown = True
+        committed = producer.transaction.client.commit_transaction
+
+        class Deaf:
+            """The client as it is when the broker's answer to a commit is lost."""
+
+            purge = staticmethod(producer.transaction.client.purge)
+
+            @staticmethod
+            def commit_transaction(_seconds):
+                committed(10)
+                no_answer()
+
+        patch.setattr(producer.transaction, "client", Deaf)
+        with pytest.raises(OutcomeUnknown):
+            producer.transaction.commit()
         patch.setattr(producer._outputs, "learn", no_answer)
         with pytest.raises(BrokerUnavailable):
             producer.transaction.abort()
@@ -234,3 +248,37 @@ def test_an_outcome_stays_unknown_until_the_client_is_replaced_and_its_topics_ar
     assert producer.transaction.abort() is False
     assert producer.transaction.abort() is True
     producer.close()
+    assert [value for _, value, *_ in read(kafka, topic)] == [b"v"]
+
+
+def test_offsets_that_could_not_join_are_undone_without_asking_what_was_committed(kafka, tmp_path, monkeypatch):
+    answers = False
+
+    class Unanswered(confluent_kafka.Producer):
+        """The client as it is while the group's coordinator is away: the broker that leads the topics answers."""
+
+        def send_offsets_to_transaction(self, offsets, group, timeout):
+            if not answers:
+                time.sleep(0.05)
+                raise KafkaException(KafkaError(broker_errors.TIMED_OUT, "no coordinator"))
+            super().send_offsets_to_transaction(offsets, group, timeout)
+
+    monkeypatch.setattr(transactions, "Client", Unanswered)
+    topic = create(kafka, kafka.unique("offsets"))
+    producer = make(kafka, tmp_path, transaction_timeout_ms=1_000)
+    client = {"bootstrap.servers": kafka.bootstrap_servers}
+    member = Consumer({**client, "group.id": kafka.unique("group")})
+    offsets = [TopicPartition(topic, 0, 1)]
+    producer.send(topic, [b"k"], [b"v"], [1])
+    with pytest.raises(BrokerUnavailable, match="offsets could not join the transaction"):
+        producer.transaction.send_offsets(offsets, member.consumer_group_metadata())
+    broken, answers = producer.transaction.client, True
+    assert producer.transaction.abort() is True
+    assert producer.transaction.client is not broken
+    producer.send(topic, [b"k"], [b"again"], [1])
+    producer.transaction.send_offsets(offsets, member.consumer_group_metadata())
+    producer.transaction.commit()
+    producer.close()
+    assert [value for _, value, *_ in read(kafka, topic)] == [b"again"]
+    assert [place.offset for place in member.committed(offsets, 20)] == [1]
+    member.close()

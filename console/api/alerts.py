@@ -1,4 +1,4 @@
-"""Handlers of alerts: rules and what became of them; making, testing and deleting a rule."""
+"""Handlers of alerts: rules and what became of them; making, changing, testing and deleting a rule."""
 
 from __future__ import annotations
 
@@ -20,16 +20,13 @@ def listing(call: Call) -> dict[str, Any]:
 
 def create(call: Call) -> tuple[int, dict[str, Any]]:
     """Make a rule."""
-    given = call.body()
-    unknown = sorted(set(given) - set(rules.FIELDS))
-    if unknown:
-        raise ApiError("bad-request", f"Unknown field {unknown[0][:40]!r}. Use: {', '.join(sorted(rules.FIELDS))}.")
-    texts = rules.FIELDS | {name: _text(name, value) for name, value in given.items()}
-    try:
-        made = rules.save(call.user, texts, **call.origin)
-    except rules.Invalid as error:
-        raise ApiError("bad-request", " ".join(f"{name}: {words}" for name, words in error.problems.items())) from error
-    return 201, {"rule": shown.rule_of(made, secrets=True)}
+    return 201, {"rule": _saved(call, rules.FIELDS, None)}
+
+
+def change(call: Call) -> dict[str, Any]:
+    """Change the fields that are given; what the rule had found ends, for it was found under other conditions."""
+    found = _rule(call)
+    return {"rule": _saved(call, shown.form_of(found), found)}
 
 
 def send_test(call: Call) -> dict[str, Any]:
@@ -47,6 +44,19 @@ def delete(call: Call) -> dict[str, Any]:
     rules.delete(call.user, found, **call.origin)
     tasks.ask()
     return {"deleted": number}
+
+
+def _saved(call: Call, before: dict[str, str], rule: AlertRule | None) -> dict[str, Any]:
+    given = call.body()
+    unknown = sorted(set(given) - set(rules.FIELDS))
+    if unknown:
+        raise ApiError("bad-request", f"Unknown field {unknown[0][:40]!r}. Use: {', '.join(sorted(rules.FIELDS))}.")
+    texts = before | {name: _text(name, value) for name, value in given.items()}
+    try:
+        saved = rules.save(call.user, texts, rule=rule, **call.origin)
+    except rules.Invalid as error:
+        raise ApiError("bad-request", " ".join(f"{name}: {words}" for name, words in error.problems.items())) from error
+    return shown.rule_of(saved, secrets=True)
 
 
 def _rule(call: Call) -> AlertRule:

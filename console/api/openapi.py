@@ -22,6 +22,19 @@ def _object(required: str, **properties: Any) -> dict[str, Any]:
     return {"type": "object", "required": required.split(), "properties": properties}
 
 
+_ALERT_RULE: dict[str, Any] = {
+    "name": _TEXT,
+    "application": {"type": "string", "description": "empty: any"},
+    "condition": {"enum": list(CONDITIONS)},
+    "subject": {"type": "string", "description": "a topic, store or instance; empty: any"},
+    "threshold": {"type": "integer", "minimum": 0, "description": "records; seconds for lag in time and restores"},
+    "verdict": {"enum": list(VERDICTS)},
+    "for_seconds": {"type": "integer", "minimum": 0, "description": "shorter spells are not told"},
+    "webhook_url": _TEXT,
+    "emails": {"type": "array", "items": _TEXT},
+    "enabled": {"type": "boolean"},
+}
+
 SCHEMAS: dict[str, Any] = {
     "Object": {"type": "object", "description": "See docs/snapshots.md; tables are unfolded into lists of objects."},
     "Error": _object(
@@ -108,19 +121,8 @@ SCHEMAS: dict[str, Any] = {
         },
         id={"type": "string", "format": "uuid", "description": "yours: sending it twice makes one job"},
     ),
-    "NewAlertRule": _object(
-        "name condition",
-        name=_TEXT,
-        application={"type": "string", "description": "empty: any"},
-        condition={"enum": list(CONDITIONS)},
-        subject={"type": "string", "description": "a topic, store or instance; empty: any"},
-        threshold={"type": "integer", "minimum": 0, "description": "records; seconds for lag in time and restores"},
-        verdict={"enum": list(VERDICTS)},
-        for_seconds={"type": "integer", "minimum": 0, "description": "shorter spells are not told"},
-        webhook_url=_TEXT,
-        emails={"type": "array", "items": _TEXT},
-        enabled={"type": "boolean"},
-    ),
+    "NewAlertRule": _object("name condition", **_ALERT_RULE),
+    "AlertRuleChange": {"type": "object", "description": "what is left out stays", "properties": _ALERT_RULE},
     "NewSchedule": _object(
         "kind application store cron",
         kind={"enum": ["compact", "verify", "rebuild", "export"]},

@@ -37,6 +37,10 @@ class Api:
         """Send a JSON body."""
         return self._answer("POST", path, json=body or {})
 
+    def patch(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Send what is to change."""
+        return self._answer("PATCH", path, json=body)
+
     def delete(self, path: str) -> dict[str, Any]:
         """Have what is there deleted."""
         return self._answer("DELETE", path)

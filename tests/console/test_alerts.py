@@ -446,7 +446,7 @@ def test_the_api_shows_rules_and_what_is_open_without_secrets_to_a_viewer(with_t
     ]
 
 
-def test_a_rule_is_made_tested_and_deleted_through_the_api_and_each_is_audited(with_token, monkeypatch):
+def test_a_rule_is_made_changed_tested_and_deleted_through_the_api_and_each_is_audited(with_token, monkeypatch):
     monkeypatch.setattr("console.alerts.tasks.look.apply_async", lambda **_: None)
     client = with_token("operator")
 
@@ -476,18 +476,32 @@ def test_a_rule_is_made_tested_and_deleted_through_the_api_and_each_is_audited(w
         answer = send("POST", "", given | wrong)
         assert answer.status_code == 400, wrong
         assert words in answer.json()["error"]["message"]
+    # What is not named stays.
+    changed = send("PATCH", f"/{made['id']}", {"threshold": 120, "enabled": False}).json()["rule"]
+    assert changed == made | {"threshold": 120_000, "enabled": False, "words": changed["words"]}
+    for wrong, words in (({"odd": 1}, "odd"), ({"emails": []}, "webhook"), ({"threshold": -1}, "threshold")):
+        answer = send("PATCH", f"/{made['id']}", wrong)
+        assert answer.status_code == 400, wrong
+        assert words in answer.json()["error"]["message"]
+    assert AlertRule.objects.get().threshold == 120_000
     assert len(send("POST", f"/{made['id']}/test").json()["queued"]) == 2
     assert transitions() == ["test", "test"]
     assert send("DELETE", f"/{made['id']}").json() == {"deleted": made["id"]}
     for gone in (str(made["id"]), "9" * 30, "-1", "x"):
         assert send("POST", f"/{gone}/test").status_code == 404
+        assert send("PATCH", f"/{gone}", {"enabled": True}).status_code == 404
     told = AuditEntry.objects.order_by("id").values_list("action", "via")
-    assert list(told) == [(f"{what}-alert-rule", "api") for what in ("create", "test", "delete")]
+    assert list(told) == [(f"{what}-alert-rule", "api") for what in ("create", "change", "test", "delete")]
 
 
-def test_a_viewer_makes_tests_and_deletes_no_rule_through_the_api(with_token):
+def test_a_viewer_makes_changes_tests_and_deletes_no_rule_through_the_api(with_token):
     kept, client = rule(), with_token("viewer")
-    for method, path in (("POST", ""), ("POST", f"/{kept.pk}/test"), ("DELETE", f"/{kept.pk}")):
+    for method, path in (
+        ("POST", ""),
+        ("POST", f"/{kept.pk}/test"),
+        ("PATCH", f"/{kept.pk}"),
+        ("DELETE", f"/{kept.pk}"),
+    ):
         answer = client.generic(method, f"/api/v1/alerts/rules{path}", "{}", content_type="application/json")
         assert answer.status_code == 403
     assert AlertRule.objects.filter(pk=kept.pk).exists()

@@ -202,6 +202,28 @@ def test_alerts_are_listed_with_an_exit_code_and_a_rule_is_tested_and_deleted(ru
         run("alerts", "test", "behind")
 
 
+def test_an_alert_rule_is_made_and_changed_with_its_webhook_from_a_file(run_as, tmp_path):
+    from console.models import AlertRule
+
+    run = run_as("operator")
+    hook = tmp_path / "hook"
+    hook.write_text("https://hooks.example.com/s3cret\n")
+    made = json.loads(
+        run("alerts", "create", "behind", "--condition", "lag-time", "--threshold", "90", "--webhook-url-file", str(hook), "--json")
+    )["rule"]  # fmt: skip
+    assert (made["name"], made["threshold"], made["enabled"]) == ("behind", 90_000, True)
+    assert AlertRule.objects.get().webhook_url == "https://hooks.example.com/s3cret"
+    assert "off" in run("alerts", "change", "behind", "--no-enabled", "--for-seconds", "5", "--name", "late")
+    kept = AlertRule.objects.get()
+    assert (kept.name, kept.enabled, kept.for_seconds, kept.threshold) == ("late", False, 5, 90_000)
+    with pytest.raises(CommandError, match="nothing to change"):
+        run("alerts", "change", "late")
+    with pytest.raises(CommandError, match="Choose a condition"):
+        run("alerts", "change", "late", "--condition", "mood")
+    with pytest.raises(CommandError, match="forbidden"):
+        run_as("viewer")("alerts", "change", "late", "--enabled")
+
+
 def test_snapshots_are_listed_and_deleted(run_as, monkeypatch):
     from datetime import timedelta
 

@@ -170,6 +170,7 @@ class EngineProcess:
             "group_instance_id": settings.group_instance_id,
             "num_standby_replicas": settings.num_standby_replicas,
             "restore_processes": settings.restore_processes,
+            "block_cache_bytes": settings.block_cache_bytes,
             "token_file": str(settings.token_file) if settings.token_file else None,
         }
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -46,7 +46,7 @@ from engine.runtime.producer import Producer
 from engine.runtime.restore_pace import Pace
 from engine.runtime.restorer import Restorer
 from engine.runtime.state_directory import StateDirectory
-from engine.runtime.swap import Swaps
+from engine.runtime.swaps import Swaps
 from engine.runtime.tasks import Tasks
 from engine.runtime.warm_up import WarmUp
 from engine.stores import memory_budget

@@ -14,7 +14,8 @@ from engine.names import check_name
 from engine.runtime.active_task import ActiveTask, OpenStore
 from engine.runtime.blueprint import Blueprint
 from engine.runtime.state_directory import StateDirectory
-from engine.runtime.swap import Swap, Swaps
+from engine.runtime.swap import Swap
+from engine.runtime.swaps import Swaps
 from engine.runtime.tasks import Tasks
 
 log = logging.getLogger(__name__)

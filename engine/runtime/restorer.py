@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine.changelog.restore import POLL_SECONDS, Reader, Restoring
 from engine.changelog.topics import Topics
@@ -20,11 +20,9 @@ from engine.runtime.restore_pace import Pace
 from engine.runtime.restore_processes import RestoreProcesses
 from engine.runtime.standby import Standby, Standbys
 from engine.runtime.state_directory import StateDirectory
+from engine.runtime.swap import Swap
 from engine.runtime.take_over import Preparation, TakeOver
 from engine.stores import memory_budget
-
-if TYPE_CHECKING:
-    from engine.runtime.swap import Swap
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +95,7 @@ class Restorer:
         wanted.cancelled = True
         self._wake.set()
 
-    def follow(self, swap: "Swap") -> None:
+    def follow(self, swap: Swap) -> None:
         """Bring a rebuilt store up to its changelog and keep it there until the loop takes it."""
         self._following.append(swap)
         self._wake.set()
@@ -381,7 +379,7 @@ class Restorer:
                 if swap.phase == "failed" and swap.opened is not None:
                     swap.opened.store.close()
 
-    def _advance(self, swap: "Swap") -> None:
+    def _advance(self, swap: Swap) -> None:
         if swap.phase == "opening":
             swap.opened, swap.restoring = self._preparation.open_staged(swap.task, swap.store, swap.generation)
             self._reader.add(swap.restoring)

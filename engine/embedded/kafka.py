@@ -29,7 +29,9 @@ STOP_SECONDS = 20
 ANSWER_SECONDS = 2
 
 # One node for one developer: everything has one replica, internal topics have few partitions (each costs files and
-# memory), dead transactions are found within a second, groups start without waiting for more members.
+# memory), groups start without waiting for more members. How often timed-out transactions are looked for stays at Kafka's 10 s:
+# Kafka 4.3 loses the abort markers of those that it finds while it starts and its partitions have no leader yet
+# (KAFKA-20734), and the first look comes after one such interval. What was aborted would be seen with the next commit.
 SETTINGS = {
     "process.roles": "broker,controller",
     "node.id": NODE_ID,
@@ -46,7 +48,6 @@ SETTINGS = {
     "transaction.state.log.num.partitions": 4,
     "share.coordinator.state.topic.replication.factor": 1,
     "share.coordinator.state.topic.min.isr": 1,
-    "transaction.abort.timed.out.transaction.cleanup.interval.ms": 1000,
     "group.initial.rebalance.delay.ms": 0,
     "group.min.session.timeout.ms": 1000,
     "group.consumer.min.session.timeout.ms": 1000,

@@ -17,7 +17,7 @@ from engine import serdes
 from engine.errors import NullKeyError, StoreError, StoreFull, TaskCorrupted
 from engine.serdes import Serde
 from engine.stores import layouts
-from engine.stores.backend import DEFAULT, Backend, Write
+from engine.stores.backend import DEFAULT, EVERYTHING, Backend, Write
 from engine.stores.contract import ChangelogRecord, StoreContext
 from engine.stores.iterators import StoreIterator
 from engine.stores.memory_backend import MemoryBackend
@@ -210,6 +210,12 @@ class LayeredStore:
 
     def _read_meta(self) -> None:
         found = self._backend.meta("format")
+        if found is None and any(self._backend.page(family, EVERYTHING, 1) for family in self._backend.families()):
+            # Families are flushed one by one, this one last: a kill within the first flush leaves rows alone. Of whatever
+            # time they are, a changelog that has forgotten deletions since would not take them away.
+            raise TaskCorrupted(
+                f"store {self.name} has rows, and nothing that says how far they go: it must be rebuilt from its changelog"
+            )
         if found is not None and found != self._format():
             raise TaskCorrupted(
                 f"store {self.name} was written as {found.decode()!r} and is opened as {self._format().decode()!r}: "

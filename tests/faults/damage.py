@@ -30,20 +30,23 @@ HEADER_BYTES = 7
 
 
 def filled(spec, directory):
-    """Make a store of several table files; returns its rows at each position that it had on disk, the last one last."""
+    """Make a store of several table files; returns its rows at each position that it had, the last one last, and its changelog.
+
+    The changelog is the records that lead to each position.
+    """
     store = open_store(spec.with_(rocksdb={"write_buffer_bytes": 1 << 16}), directory, Context())
-    states = {None: {}}
+    states, changelog = {None: {}}, {}
     for number in range(ROWS):
         store.context.timestamp = number
         key, value = f"key-{number % 1_500:05d}", f"value {number} " * 3
         store.put(key, value, number) if spec.kind == "window" else store.put(key, value)
         if number % 1_000 == 999:
-            store.drain_changelog()
+            changelog[number + 1] = store.drain_changelog()
             store.commit(number + 1)
             store.flush()
             states[store.position] = rows_of(store)
     store.close()
-    return states
+    return states, changelog
 
 
 def rows_of(store, **bounds):
@@ -103,15 +106,29 @@ def answers(spec, directory, states):
         store.close()
 
 
-def outcome(spec, copy, states):
-    """What reading a damaged store came to: refused, of an earlier time, harmless, or wrong."""
+def mended(spec, copy, changelog):
+    """The rows after the replay that every store goes through before it is read: from its position to the end."""
+    store = open_store(spec, copy, Context())
+    try:
+        for position, records in changelog.items():
+            if store.position is None or position > store.position:
+                store.restore(records, position)
+        return rows_of(store)
+    finally:
+        store.close()
+
+
+def outcome(spec, copy, states, changelog):
+    """What reading a damaged store came to: refused, of an earlier time, ahead of its position, harmless, or wrong."""
     try:
         (position, expected), *found = answers(spec, copy, states)
     except TaskCorrupted:
         return "refused"
     # A MANIFEST cut between two of its entries is a whole one of an earlier time: its store replays the rest.
     if any(not isinstance(a, TaskCorrupted) and a != expected for a in found):
-        return f"wrong at position {position}"
+        # Cut between the rows' flush and their position's: the replay writes again what is there.
+        right = mended(spec, copy, changelog) == states[ROWS]
+        return "ahead" if right else f"wrong at position {position}"
     if any(isinstance(a, TaskCorrupted) for a in found):
         try:
             open_store(spec, copy, Context()).close()
@@ -123,7 +140,7 @@ def outcome(spec, copy, states):
 
 def main(kind, folder, seed, cases):
     spec, folder = SPECS[kind], Path(folder)
-    states = filled(spec, folder / "whole")
+    states, changelog = filled(spec, folder / "whole")
     for case in range(int(cases)):
         copy = folder / "copy"
         shutil.copytree(folder / "whole", copy)
@@ -131,7 +148,7 @@ def main(kind, folder, seed, cases):
         # Blocks that the process read before would answer for the damaged ones: RocksDB knows a copied file again.
         memory_budget.block_cache.cache_clear()
         print(json.dumps({"seed": int(seed) + case, "file": file, "done": done}), flush=True)
-        print(json.dumps({"outcome": outcome(spec, copy, states)}), flush=True)
+        print(json.dumps({"outcome": outcome(spec, copy, states, changelog)}), flush=True)
         shutil.rmtree(copy)
 
 

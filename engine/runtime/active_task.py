@@ -98,6 +98,7 @@ class ActiveTask:
         self.task: Task | None = None
         self.dirty = False  # whether something happened since the last commit
         self.confirmed = False  # whether its offsets were committed since it started
+        self.behind = False  # whether its stores lack something of the last commit
         self.held = False  # whether a swap lets it wait
         self.processed_total = 0
         self.node_counts = [0] * len(plan.steps)  # records that reached each step of the plan, aborted ones too
@@ -197,13 +198,14 @@ class ActiveTask:
 
     def commit_stores(self) -> None:
         """Step 4: each store takes its writes together with the changelog position that they bring it to."""
+        self.behind = True
         for opened in self.stores.values():
             opened.store.commit(None if opened.acked is None else opened.acked + 1)
             opened.acked = None
         times = tuple(self.context.processor_times.items())
         inputs = self.inputs.by_place.values()
         self.committed = {q.place: Committed(q.position, q.partition_time, times) for q in inputs}
-        self.dirty = self.context.commit_requested = False
+        self.behind = self.dirty = self.context.commit_requested = False
         self.confirmed = True
 
     def rollback(self) -> list[TopicPartition]:

@@ -14,6 +14,7 @@ the records since the last commit, and never loses one.
 Owner: the loop; its thread only.
 """
 
+import logging
 import time
 from collections.abc import Iterable
 from typing import Protocol
@@ -21,9 +22,12 @@ from typing import Protocol
 from confluent_kafka import TopicPartition
 
 from engine.changelog import writer
+from engine.errors import StatehouseError, StopEngine
 from engine.runtime.active_task import ActiveTask
 from engine.runtime.consumer import Consumer
 from engine.runtime.producer import Producer
+
+log = logging.getLogger(__name__)
 
 # How many commits the reported percentiles look back on.
 TIMES_KEPT = 500
@@ -53,7 +57,10 @@ class Committer:
         self.committed_at = time.monotonic()
 
     def commit(self, tasks: Iterable[ActiveTask]) -> None:
-        """Commit everything that the tasks did since the last commit; raises RebuildTask when nothing of it counts."""
+        """Commit everything that the tasks did since the last commit; raises RebuildTask when nothing of it counts.
+
+        What a store raises comes after all of it was committed: its task is then `behind`, the others are not.
+        """
         work = [t for t in tasks if t.dirty and t.state == "running"]
         self.committed_at = time.monotonic()
         if not work:
@@ -70,13 +77,20 @@ class Committer:
         else:
             self._commit_delivered(offsets)
         self._crash_point("after-commit")
-        # Step 4: the stores follow.
+        # Step 4: the stores follow, those of each task whatever another's say: what is committed is so for all of them.
+        failed = []
         for task in work:
-            task.commit_stores()
+            try:
+                task.commit_stores()
+            except StatehouseError as error:
+                log.warning("task %s: a store did not take what is committed: %s", task.id, error)
+                failed.append(error)
         self._crash_point("after-stores")
         # Step 5: what the report tells.
         self.commits_total += 1
         self._took(self.committed_at)
+        if failed:
+            raise max(failed, key=lambda error: isinstance(error, StopEngine))
 
     def _commit_transaction(self, offsets: list[TopicPartition]) -> None:
         # Step 2: the offsets join, under the member's generation, which fences a zombie.

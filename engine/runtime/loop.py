@@ -14,7 +14,7 @@ from confluent_kafka import KafkaException
 
 from engine import broker_errors
 from engine.config import EngineConfig
-from engine.errors import Fatal, Retry, TaskCorrupted, TaskMigrated
+from engine.errors import Fatal, RebuildTask, Retry, TaskCorrupted, TaskMigrated
 from engine.runtime.aborts import OutcomeUnknown, RebalanceOvertook, TransactionAborted
 from engine.runtime.commit import Committer
 from engine.runtime.consumer import Consumer
@@ -262,7 +262,7 @@ class Loop:
                 self._committer.commit(self._tasks.running())
             else:
                 self._tasks.roll_back()
-        except (TransactionAborted, TaskMigrated, Retry) as error:
+        except (RebuildTask, Retry) as error:
             log.warning("the last commit failed, its records will be processed again: %s", error)
             clean = False
         finally:

@@ -191,11 +191,14 @@ class Tasks:
     # -- undoing ------------------------------------------------------------------------------------------------------
 
     def roll_back(self) -> None:
-        """Abort: every running task goes back to what was committed, or is taken over anew where that is unknown."""
+        """Abort: every running task goes back to what was committed, or is taken over anew where its stores cannot."""
         self.undo_due = True
         if self.committer.abort():
             for task in self.running():
-                self._rewind(task, task.rollback())
+                if task.behind:
+                    self.retake(task.id, "its stores did not take the last commit")
+                else:
+                    self._rewind(task, task.rollback())
         else:
             for task in self.running():
                 self.retake(task.id, "the outcome of the last commit is unknown")

@@ -20,7 +20,7 @@ from unittest import mock
 from engine import Consumed, Materialized, Produced, StreamsBuilder, serdes
 from engine.changelog.restore import Restoring
 from engine.config import EngineConfig
-from engine.errors import BrokerUnavailable
+from engine.errors import BrokerUnavailable, TaskCorrupted
 from engine.records import RawBatch
 from engine.runtime import loop as loops
 from engine.runtime.aborts import OutcomeUnknown, RebalanceOvertook, TransactionAborted
@@ -364,6 +364,19 @@ class Turns:
     def is_in_for_trouble(self, which, trouble):
         self.instances[which].producer.trouble = trouble
 
+    def a_store_fails(self, which):
+        """A reader has met a bad block: the store takes nothing any more, not even what is committed already."""
+        running = self.instances[which].tasks.running()
+        if running:
+            store = running[0].stores["counts"].store
+
+            def commit(_position):
+                raise TaskCorrupted("a test says so")
+
+            store.commit = commit
+            # Of a store on disk it is a property.
+            setattr(store.backend, "_damage" if store.backend.persistent else "damaged", "a test says so")
+
     def restores_take_their_time(self, which, held):
         self.instances[which].restores.held = held
 
@@ -435,12 +448,21 @@ class Turns:
         return [SimpleNamespace(topic="shop-tasks", partition=TASKS.index(task)) for task in tasks]
 
 
+HAPPENS_TO_ONE = {
+    "hears": "hears_of_the_generation",
+    "expelled": "is_expelled",
+    "dies": "dies",
+    "damage": "a_store_fails",
+}
+
+
 def steps(chance):
     """What happens to `Turns`, as a method's name and its arguments; most of it is turns."""
     for _ in range(STEPS):
         which = chance.randrange(2)
         kind = chance.choices(
-            ("turn", "produce", "trouble", "moves", "hears", "expelled", "dies", "held"), (12, 6, 3, 3, 1, 1, 1, 3)
+            ("turn", "produce", "trouble", "moves", "hears", "expelled", "dies", "held", "damage"),
+            (12, 6, 3, 3, 1, 1, 1, 3, 1),
         )[0]
         match kind:
             case "turn":
@@ -452,12 +474,8 @@ def steps(chance):
                 yield "is_in_for_trouble", (which, chance.choice(TROUBLE))
             case "moves":
                 yield "moves", (chance.choice(TASKS),)
-            case "hears":
-                yield "hears_of_the_generation", (which,)
-            case "expelled":
-                yield "is_expelled", (which,)
-            case "dies":
-                yield "dies", (which,)
+            case "hears" | "expelled" | "dies" | "damage":
+                yield HAPPENS_TO_ONE[kind], (which,)
             case "held":
                 yield "restores_take_their_time", (which, chance.random() < 0.5)
 

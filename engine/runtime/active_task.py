@@ -208,6 +208,11 @@ class ActiveTask:
         self.behind = self.dirty = self.context.commit_requested = False
         self.confirmed = True
 
+    def flush_stores(self) -> None:
+        """Bring what is committed to disk, so that a kill costs no more than what comes after; any time, running or not."""
+        for opened in self.stores.values():
+            opened.store.flush()
+
     def rollback(self) -> list[TopicPartition]:
         """Forget everything since the last commit; returns where to read on."""
         for opened in self.stores.values():

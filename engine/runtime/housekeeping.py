@@ -1,4 +1,4 @@
-"""What the loop does now and then: measuring for the reports, watching the disk, recommitting, purging, tidying up.
+"""What the loop does now and then: measuring for the reports, watching the disk, flushing, recommitting, purging, tidying up.
 
 Last step of a turn. Owner: the loop; its thread only. Each duty has its own interval and does little at a time.
 """
@@ -9,6 +9,7 @@ import time
 from engine.changelog.topics import Topics
 from engine.config import EngineConfig
 from engine.errors import StatehouseError
+from engine.runtime.active_task import ActiveTask
 from engine.runtime.blueprint import Blueprint
 from engine.runtime.state_directory import StateDirectory
 from engine.runtime.tasks import Tasks
@@ -18,6 +19,9 @@ log = logging.getLogger(__name__)
 MEASURE_SECONDS = 0.5
 SPACE_SECONDS = 1.0
 TIDY_SECONDS = 60.0
+# What a kill takes from a store is what was written since its last flush, which is replayed then. RocksDB flushes by itself
+# when a write buffer is full: of a small store, or one that is written slowly, never.
+FLUSH_SECONDS = 60.0
 
 
 class Housekeeping:
@@ -33,7 +37,8 @@ class Housekeeping:
         self._directory = directory
         now = time.monotonic()
         self._measured_at = self._space_at = 0.0
-        self._recommitted_at = self._purged_at = self._tidied_at = now
+        self._recommitted_at = self._purged_at = self._tidied_at = self._flushed_at = now
+        self._unflushed: list[ActiveTask] = []
         self._purged: dict[tuple[str, int], int] = {}
 
     def turn(self) -> None:
@@ -51,6 +56,12 @@ class Housekeeping:
             # The broker forgets offsets of topics that no member subscribes to, however alive the group is.
             for task in self._tasks.running():
                 task.dirty = True
+        if now - self._flushed_at >= FLUSH_SECONDS:
+            self._flushed_at = now
+            self._unflushed = self._tasks.running()
+        if self._unflushed:
+            # One a turn: many tasks at once would hold up the loop.
+            self._unflushed.pop().flush_stores()
         if now - self._purged_at >= self._config.repartition_purge_interval_ms / 1000:
             self._purged_at = now
             self._purge()

@@ -9,6 +9,7 @@ from confluent_kafka import TopicPartition
 
 from engine.changelog.restore import Cancelled, build_generation
 from engine.errors import Fatal
+from engine.runtime import housekeeping
 from engine.stores import open_store
 from tests.runtime import programs
 from tests.runtime.harness import config, counted, create, eventually, fold, produce, read, run_to_the_end, running
@@ -88,6 +89,26 @@ def test_a_store_behind_its_changelog_replays_exactly_the_gap(kafka, application
         eventually(all_running(engine), "both tasks")
         assert sum(records for records, _ in restored(engine).values()) == 100, written
         assert stored(engine) == counted(fold(changelog))
+
+
+def test_a_kill_costs_what_was_written_since_the_last_flush(kafka, application, tmp_path, monkeypatch):
+    """Small stores too: RocksDB itself would flush them when they close, which a kill does not do."""
+    monkeypatch.setattr(housekeeping, "FLUSH_SECONDS", 0.1)
+    fill(kafka, application)
+    settings = config(kafka, application, tmp_path / "state")
+    with running(programs.counts(application), settings) as engine:
+        eventually(all_running(engine), "both tasks")
+        eventually(lambda: engine.loop.processed_total == RECORDS, "the first round")
+        eventually(lambda: not any(t.dirty for t in engine.tasks.running()), "its commit")
+        time.sleep(1.0)
+        # What a kill leaves: the files as they are, and no clean close.
+        shutil.copytree(tmp_path / "state", tmp_path / "killed", ignore=shutil.ignore_patterns("LOCK"))
+    shutil.rmtree(tmp_path / "state")
+    shutil.move(tmp_path / "killed", tmp_path / "state")
+    with running(programs.counts(application), settings) as engine:
+        eventually(all_running(engine), "both tasks")
+        assert {records for records, _ in restored(engine).values()} == {0}
+        assert stored(engine) == counted(fold(read(kafka, f"{application}-counts-changelog")))
 
 
 def test_a_damaged_store_is_rebuilt_with_its_cause(kafka, application, tmp_path):

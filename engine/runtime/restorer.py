@@ -318,13 +318,16 @@ class Restorer:
             log.warning("restoring waits: %s", error)
             time.sleep(IDLE_SECONDS)
             return
-        # A changelog that moved under a restore says which one in its place; all start over from what they have. What
-        # else there is the loop decides about.
+        # A changelog that moved under a restore, or that may not be read, is named: the others are read on. What else
+        # there is the loop decides about.
+        place = self._reader.failed
         for wanted in list(self._restoring):
-            if not (isinstance(error, TaskCorrupted) and wanted.done):
+            concerned = place is None or any(restoring.place == place for restoring in wanted.restores)
+            if concerned and not (isinstance(error, TaskCorrupted) and wanted.done):
                 self._fail(wanted, error)
-        if not isinstance(error, TaskCorrupted):
-            for swap in self._following:
+        for swap in self._following:
+            concerned = swap.restoring is not None and swap.restoring.place == place
+            if concerned or (place is None and not isinstance(error, TaskCorrupted)):
                 swap.move("failed", str(error))
 
     def _collect(self) -> None:

@@ -90,6 +90,23 @@ def test_an_error_that_is_nobodys_is_told(restorer, caplog):
     assert "the client is broken" in caplog.text
 
 
+def test_an_error_of_one_changelog_fails_only_the_take_over_that_reads_it(restorer, monkeypatch):
+    one, other = (
+        SimpleNamespace(task=name, done=False, restores=[SimpleNamespace(place=(name, 0))]) for name in ("one", "other")
+    )
+    restorer._restoring += [one, other]
+    restorer._reader.failed = ("one", 0)
+    failed = []
+    monkeypatch.setattr(restorer, "_fail", lambda wanted, _: failed.append(wanted.task))
+    for error in (TaskCorrupted("begins later than it stands"), Fatal("may not be read")):
+        restorer._failed_step(error)
+    assert failed == ["one", "one"]
+    restorer._reader.failed = None
+    restorer._failed_step(Fatal("the client is broken"))
+    assert failed == ["one", "one", "one", "other"]
+    restorer._restoring.clear()
+
+
 class Damaged:
     """A store in which a reader has met a damaged block."""
 

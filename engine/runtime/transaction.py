@@ -194,9 +194,9 @@ class Transaction:
             self._begins = True
             try:
                 self._until_answered(self.client.init_transactions, "transactions could not be initialised", seconds)
-            except KafkaException:
+            except KafkaException as error:
                 self._begins = False
-                raise
+                raise broker_errors.named(error, "transactions could not be initialised") from error
         self._begins = False
 
     def _make_client(self) -> None:

@@ -97,3 +97,25 @@ def test_large_restores_have_processes_where_there_are_cores_unless_said_otherwi
 ):
     monkeypatch.setattr("os.cpu_count", lambda: cores)
     assert EngineConfig("shop", restore_processes=given).restore_process_count == processes
+
+
+def test_instances_of_one_command_are_members_apart(tmp_path, monkeypatch):
+    """Members of one static id fence each other."""
+    from engine.management.commands.engine import SETTINGS, _instances
+
+    options = {
+        **dict.fromkeys(SETTINGS),
+        "build": "shop:build",
+        "instances": 2,
+        "state_dir": tmp_path,
+        "token_file": tmp_path / "token",
+        "client_settings": None,
+        "stop_when_caught_up": False,
+    }
+    monkeypatch.setenv("ENGINE_GROUP_INSTANCE_ID", "from-outside")
+    for given, member in (("here", "here"), (None, "from-outside")):
+        lines = _instances({**options, "group_instance_id": given})
+        members = [line[line.index("--group-instance-id") + 1] for line in lines]
+        assert members == [f"{member}-1", f"{member}-2"]
+    monkeypatch.delenv("ENGINE_GROUP_INSTANCE_ID")
+    assert not any("--group-instance-id" in line for line in _instances(options))

@@ -147,6 +147,9 @@ def _instances(options: dict[str, Any]) -> list[list[str]]:
     commands = []
     for number in range(1, options["instances"] + 1):
         own = {**options, "state_dir": Path(state_dir) / str(number), "instance_id": f"{name}-{number}"}
+        if member := options["group_instance_id"] or os.environ.get("ENGINE_GROUP_INSTANCE_ID"):
+            # Members of one id fence each other.
+            own["group_instance_id"] = f"{member}-{number}"
         host, colon, port = (options["listen"] or "").rpartition(":")
         if colon and port.isdigit() and int(port):
             own["listen"] = f"{host}:{int(port) + number - 1}"

@@ -12,7 +12,7 @@ import signal
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -80,6 +80,7 @@ class Report:
     instances: int
     records: int = 0
     faults: dict[str, int] = field(default_factory=dict)
+    faults_under_load: int = 0  # those right after which some of the input was not committed
     seconds: float = 0.0
     caught_up_seconds: float | None = None  # from the last mending to the input's end
     stop_seconds_max: float = 0.0
@@ -172,10 +173,10 @@ class Chaos:
         for fault in self.plan:
             if self.settings.duration is not None and time.monotonic() - began > self.settings.duration:
                 break
-            self._feed(islice(left, share))
-            self._pass(fault.after)
+            self._pass(fault.after, list(islice(left, share)))
             self._break(fault)
             counts[fault.kind] += 1
+            self.report.faults_under_load += self._is_behind()
         self.report.faults = dict(sorted(counts.items()))
         self._feed(left)
         while self._broken:
@@ -222,11 +223,18 @@ class Chaos:
             self._stop(instance)
         self._broken[fault.instance] = (time.monotonic() + fault.lasts, fault.kind)
 
-    def _pass(self, seconds: float) -> None:
-        """Let time pass; mend what is due and note what ended by itself."""
-        until = time.monotonic() + seconds
+    def _pass(self, seconds: float, records: Sequence[Record] = ()) -> None:
+        """Let time pass, and records arrive evenly meanwhile; mend what is due and note what ended by itself.
+
+        Returns as the last of them has arrived: what breaks next breaks an instance at work.
+        """
+        began, fed = time.monotonic(), 0
+        until = began + seconds
         while True:
             now = time.monotonic()
+            due = len(records) if now >= until else int(len(records) * (now - began) / seconds)
+            self._feed(records[fed:due])
+            fed = due
             for number in [n for n, (due, _) in self._broken.items() if due <= now]:
                 self._mend(number)
             self._note_ends()
@@ -300,7 +308,7 @@ class Chaos:
         environment = self._scratch(ran.application_id).environment()
         return Instance(self._launch([*arguments, *settings.options, *more]), environment, log, guard)
 
-    def _feed(self, records: Any) -> None:
+    def _feed(self, records: Iterable[Record]) -> None:
         chunk: list[Record] = list(records)
         self.report.records += self._cluster.feed(self._feeds, chunk)
 
@@ -325,6 +333,13 @@ class Chaos:
     def _has_committed(self) -> bool:
         try:
             return any(committed > 0 for committed, _ in self._offsets())
+        except (BrokerUnavailable, KafkaException):
+            return False
+
+    def _is_behind(self) -> bool:
+        """Whether some of the input is not committed yet; False too where the broker does not say."""
+        try:
+            return any(committed < end for committed, end in self._offsets())
         except (BrokerUnavailable, KafkaException):
             return False
 

@@ -97,7 +97,10 @@ def test_kills_lose_nothing_double_nothing_and_wipe_no_store(kafka, tmp_path, ki
         keep=True,
     )
     try:
-        assert holds(run).faults == {"kill": kills}
+        report = holds(run)
+        assert report.faults == {"kill": kills}
+        # Most of them find a transaction open: a kill between two proves little.
+        assert report.faults_under_load > kills / 2
         assert generations(tmp_path) == {"g00000001"}
         if not long:
             sees_what_is_wrong(kafka, run, tmp_path)

@@ -2,6 +2,8 @@
 
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 from confluent_kafka import KafkaException
@@ -94,6 +96,15 @@ class Load:
         )
         self.rounds += 1
 
+    @contextmanager
+    def arriving(self):
+        """Rounds that arrive meanwhile: one before, and one that the broker's end interrupts."""
+        self.add()
+        with ThreadPoolExecutor(1) as beside:
+            interrupted = beside.submit(self.add)
+            yield
+            interrupted.result()
+
     def committed(self):
         try:
             offsets = committed_offsets(self.place.kafka, self.name, programs.input_topic(self.name), PARTITIONS)
@@ -127,8 +138,8 @@ def test_the_broker_restarts_cleanly_and_hard_under_load(place, tmp_path, restar
         load.add()
         load.catches_up(PATIENCE_SECONDS)
         for hard in (False, True) * restarts:
-            load.add()
-            place.broker.restart(hard=hard, away_seconds=1.0)
+            with load.arriving():
+                place.broker.restart(hard=hard, away_seconds=1.0)
             took.append(load.catches_up())
             assert engine.error is None
     load.is_exact()

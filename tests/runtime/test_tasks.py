@@ -37,7 +37,7 @@ class Committer:
 def tasks(monkeypatch):
     found = Tasks(None, None, None, 1, lambda *_, **__: None)
     found.committer = Committer()
-    found.by_id = {"0_0": SimpleNamespace(id="0_0", state="running", rollback=list)}
+    found.by_id = {"0_0": SimpleNamespace(id="0_0", state="running", behind=False, rollback=list)}
     monkeypatch.setattr(found, "_rewind", lambda task, _: found.committer.calls.append(f"rewind {task.id}"))
     monkeypatch.setattr(found, "_close", lambda name, **_: found.committer.calls.append(f"close {name}"))
     return found
@@ -109,6 +109,7 @@ def test_what_a_poll_brings_after_a_callback_has_undone_is_read_again():
     task = SimpleNamespace(
         id="0_0",
         state="running",
+        behind=False,
         places=[("in", 0)],
         inputs=SimpleNamespace(by_place={("in", 0): queue}),
         accept=accept,

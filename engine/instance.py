@@ -30,14 +30,14 @@ from engine.query.snapshots import Snapshots
 from engine.runtime import consumer as consumers
 from engine.runtime import state_directory
 from engine.runtime.active_task import TaskParts
-from engine.runtime.blueprint import Blueprint, internal_topics, survey, written_topics
+from engine.runtime.agreement import Agreement, agree
+from engine.runtime.blueprint import Blueprint, written_topics
 from engine.runtime.commit import Committer, CrashPoint
 from engine.runtime.consumer import Consumer
 from engine.runtime.globals import GlobalTables
 from engine.runtime.handlers import PolicyHandlers
 from engine.runtime.housekeeping import Housekeeping
 from engine.runtime.loop import Loop
-from engine.runtime.mapping import MappingTopic
 from engine.runtime.membership import Membership
 from engine.runtime.outputs import Outputs
 from engine.runtime.placement import Placement
@@ -95,7 +95,11 @@ class Engine:
         self.directory.lock()
         try:
             self.directory.check_space(self.config.disk_free_bytes_min)
-            self._compose()
+            self.topics = Topics(self.client, self.config.replication_factor)
+            agreement = agree(self.topology, self.config, self.topics, self._stop)
+            if agreement is None:
+                return
+            self._compose(agreement)
             self._begin()
             while not self._stop.is_set():
                 self.loop.turn()
@@ -177,19 +181,14 @@ class Engine:
 
     # -- making the parts ---------------------------------------------------------------------------------------------
 
-    def _compose(self) -> None:
+    def _compose(self, agreement: Agreement) -> None:
         config = self.config
+        self.blueprint, self.mapping = agreement.blueprint, agreement.mapping
+        self.mapping_topic = agreement.mapping_topic
         memory_budget.configure(
             block_cache_bytes=config.block_cache_bytes, write_buffer_bytes=config.write_buffer_bytes
         )
         self.identity = self.directory.identity(config.instance_id)
-        self.topics = Topics(self.client, config.replication_factor)
-        self.blueprint = survey(self.topology, config, self.topics)
-        internal = internal_topics(self.blueprint, config)
-        self.topics.ensure(internal)
-        self.mapping_topic = MappingTopic(self.topics, self.client, config.application_id)
-        owned = {topic.name for topic in internal} - {self.mapping_topic.topic}
-        self.mapping = self.mapping_topic.agree(self.topology, list(self.blueprint.tasks), owned)
         self.restorer = Restorer(
             self.topics,
             self.directory,

@@ -55,6 +55,13 @@ class Topics:
         self.admin = AdminClient(self.client)
         self.replication_factor = replication_factor
 
+    def reach(self, seconds: float) -> None:
+        """Return once a broker answers; raises BrokerUnavailable when none does within so many seconds."""
+        try:
+            self.admin.list_topics(timeout=seconds)
+        except KafkaException as error:
+            raise broker_errors.named(error, f"no broker answers at {self.client['bootstrap.servers']}") from error
+
     def partition_counts(self, names: Iterable[str]) -> dict[str, int]:
         """Partitions of each of the topics that exist; raises BrokerUnavailable when the cluster does not answer."""
         wanted = sorted(set(names))

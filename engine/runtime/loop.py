@@ -70,6 +70,8 @@ class Loop:
         # After a pause longer than a session the group may have given this instance's tasks away without its having heard
         # of it yet. A commit, which the broker refuses to a former member, shows that it has not.
         self._unproven = False
+        # The task that goes first in the next turn.
+        self._first: str | None = None
         self._polled_at = time.monotonic()
         self.stopping = False
         self.turns_total = 0
@@ -206,9 +208,19 @@ class Loop:
         now_ms = int(time.time() * 1000)
         done = 0
         self._waiting = False
-        for task in self._tasks.running():
+        running = self._tasks.running()
+        self.uncommitted_bytes = sum(t.uncommitted_bytes for t in running)
+        first = next((at for at, task in enumerate(running) if task.id == self._first), 0)
+        self._first = None
+        for task in running[first:] + running[:first]:
             if task.held:
                 continue
+            if self.uncommitted_bytes >= self._config.uncommitted_bytes_max:
+                # A commit first; whoever did not get a turn now is the first then.
+                self._first = task.id
+                self._waiting = True
+                break
+            before = task.uncommitted_bytes
             count = task.process(now_ms, self._config.poll_records)
             if count:
                 done += count
@@ -216,6 +228,7 @@ class Loop:
             if count >= self._config.poll_records:
                 self._waiting = True
             task.punctuate()
+            self.uncommitted_bytes += task.uncommitted_bytes - before
             if task.context.commit_requested:
                 task.dirty = self._commit_now = True
         self.processed_total += done
@@ -233,7 +246,6 @@ class Loop:
         if time.monotonic() - self._committer.committed_at >= self._commit_every:
             return True
         # Early rather than never: what is not committed is bounded in bytes.
-        self.uncommitted_bytes = sum(t.uncommitted_bytes for t in self._tasks.running())
         return self.uncommitted_bytes >= self._config.uncommitted_bytes_max
 
     def _commit(self) -> None:

@@ -122,3 +122,51 @@ def test_a_turn_that_fails_counts_until_the_next_begins(loop, monkeypatch):
     loop.turn()
     now[0] += 5.0
     assert loop.busy_seconds == 3.0
+
+
+class Writing:
+    """A task that always has records and writes `SIZE` bytes for them."""
+
+    SIZE = 60
+    held = dirty = False
+
+    def __init__(self, name, done):
+        self.id = name
+        self.uncommitted_bytes = 0
+        self.context = SimpleNamespace(commit_requested=False)
+        self._done = done
+
+    def process(self, _now_ms, records_max):
+        self.uncommitted_bytes += self.SIZE
+        self._done.append(self.id)
+        return records_max
+
+    def punctuate(self):
+        pass
+
+
+def test_a_commit_comes_between_tasks_whose_writes_reach_the_bound_and_each_gets_its_turn(loop):
+    done = []
+    tasks = [Writing(name, done) for name in ("0_0", "0_1", "0_2")]
+
+    def commit(committed):
+        for task in committed:
+            task.uncommitted_bytes = 0
+        done.append("commit")
+
+    loop._config = EngineConfig("shop", uncommitted_bytes_max=100)
+    loop._tasks.running = lambda: tasks
+    loop._tasks.resume = lambda _task: None
+    loop._tasks.collect = lambda: False
+    loop._committer.commit = commit
+    for _ in range(3):
+        # Not due by time.
+        loop._committer.committed_at = loops.time.monotonic()
+        loop.turn()
+        assert loop._poll_seconds() == 0.0
+    assert done == ["0_0", "0_1", "commit", "0_2", "0_0", "commit", "0_1", "0_2", "commit"]
+    # A task that has gone meanwhile leaves the first place to the next best.
+    tasks.remove(next(task for task in tasks if task.id == loop._first))
+    loop._committer.committed_at = loops.time.monotonic()
+    loop.turn()
+    assert done[-3:] == ["0_1", "0_2", "commit"]

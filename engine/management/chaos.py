@@ -1,10 +1,11 @@
 """`manage.py engine chaos module:build`: its options, an embedded Kafka where none is given, the report as text or JSON.
 
-Exit codes: 0 all holds, 1 something does not, 2 it could not be run.
+Exit codes: 0 all holds, 1 something does not, 2 it could not be run, 130 interrupted.
 """
 
 import json
 import secrets
+import signal
 import sys
 import tempfile
 from argparse import ArgumentParser
@@ -17,14 +18,24 @@ from engine import client_settings
 from engine.config import EXACTLY_ONCE
 from engine.embedded.failure import StartFailure
 from engine.embedded.kafka import RunningKafka
-from engine.errors import StatehouseError
+from engine.errors import ConfigError, StatehouseError
 from engine.hosting.children import command_line
 from engine.testing.chaos import Chaos, Report, Settings
 from engine.testing.chaos_plan import INSTANCE_FAULTS, KINDS
 
-EXIT_HOLDS, EXIT_DOES_NOT, EXIT_NOT_RUN = 0, 1, 2
+EXIT_HOLDS, EXIT_DOES_NOT, EXIT_NOT_RUN, EXIT_INTERRUPTED = 0, 1, 2, 130
 # Options of `engine run` that the instances are started with as they are given here.
-PASSED_ON = ("commit_interval_ms", "poll_records", "max_task_idle_ms", "uncommitted_bytes_max", "replication_factor")
+PASSED_ON = (
+    "commit_interval_ms", "uncommitted_bytes_max", "transaction_timeout_ms", "max_task_idle_ms", "poll_records",
+    "num_standby_replicas", "acceptable_recovery_lag", "warmup_timeout_ms", "replication_factor",
+    "deserialization_handler", "processing_handler", "production_handler", "dead_letter_topic",
+    "restore_bytes_per_second_max", "stop_timeout_ms", "disk_free_bytes_min",
+)  # fmt: skip
+# And those that it chooses itself.
+CHOSEN = (
+    "application_id", "state_dir", "instance_id", "group_instance_id", "listen", "token_file", "offset_reset",
+    "stop_when_caught_up",
+)  # fmt: skip
 SEED_BITS = 31
 SESSION_TIMEOUT_MS = 6_000
 
@@ -58,14 +69,26 @@ def run(options: dict[str, Any]) -> int:
     # To standard error, so that --json leaves only JSON on standard output.
     _say(f"seed {seed}")
     try:
+        _refuse_chosen(options)
+        # As an interrupt: what the run has made goes with it.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         with _folder(keep=options["keep"]) as folder, _broker(options, folder) as (client, broker):
             chaos = Chaos(_settings(options, seed, folder, client), command_line, broker=broker, say=_say)
             report = chaos.run()
     except (StatehouseError, StartFailure) as error:
         _say(f"chaos could not be run: {error}")
         return EXIT_NOT_RUN
+    except KeyboardInterrupt:
+        _say("interrupted: no verdict")
+        return EXIT_INTERRUPTED
     sys.stdout.write((json.dumps(report.as_json(), indent=2) if options["json"] else _text(report)) + "\n")
     return EXIT_HOLDS if report.holds else EXIT_DOES_NOT
+
+
+def _refuse_chosen(options: dict[str, Any]) -> None:
+    given = [f"--{name.replace('_', '-')}" for name in CHOSEN if options[name] is not None]
+    if given:
+        raise ConfigError(f"a run under chaos chooses {', '.join(given)} itself: leave it out")
 
 
 def _settings(options: dict[str, Any], seed: int, folder: Path, client: dict[str, Any]) -> Settings:

@@ -8,6 +8,7 @@ run on a cluster with other things in it, and leaves nothing behind unless told 
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 import uuid
@@ -35,6 +36,8 @@ from engine.topology.loading import load_build
 BUILD = "engine.testing.chaos_topology:build"
 POLL_SECONDS = 0.1
 ASK_SECONDS = 0.5
+# Beyond a session, for the groups of instances that were killed.
+REMOVE_SECONDS = 10.0
 # A process that is stopped before it listens for signals has not begun anything either.
 STOPPED = (0, -signal.SIGTERM)
 
@@ -141,23 +144,36 @@ class Chaos:
     def run(self) -> Report:
         """Run and judge. Raises ConfigError or BrokerUnavailable when it cannot be run at all."""
         began = time.monotonic()
-        guard = Guard()
-        self._cluster.create([f"{self._feeds}{topic}" for topic in self._inputs.serdes], self.settings.partitions)
-        for ran in (self.tested, self.reference):
-            # A topic that is written and read has as many partitions as what is read with it.
-            self._cluster.create(ran.outputs(), self.settings.partitions)
-        self._instances = [self._instance(guard, self.tested, str(n)) for n in range(1, self.settings.instances + 1)]
-        try:
+        with contextlib.ExitStack() as ending:
+            if not self.settings.keep:
+                ending.callback(self.remove)
+            guard = Guard()
+            ending.callback(guard.close)
+            self._cluster.create([f"{self._feeds}{topic}" for topic in self._inputs.serdes], self.settings.partitions)
+            for ran in (self.tested, self.reference):
+                # A topic that is written and read has as many partitions as what is read with it.
+                self._cluster.create(ran.outputs(), self.settings.partitions)
+            self._instances = [
+                self._instance(guard, self.tested, str(n)) for n in range(1, self.settings.instances + 1)
+            ]
+            ending.callback(self._kill_all)
             self._break_and_mend()
             self._judge(guard)
-        finally:
-            for instance in self._instances:
-                instance.kill()
-            guard.close()
             self.report.seconds = round(time.monotonic() - began, 1)
-        if not self.settings.keep:
-            self._cluster.remove(self.name, [self.tested.application_id, self.reference.application_id])
         return self.report
+
+    def remove(self) -> None:
+        """Take what the run made off the cluster; what it does not let go is named."""
+        applications = [self.tested.application_id, self.reference.application_id]
+        session = self.settings.session_timeout_ms / 1000
+        try:
+            self._cluster.remove(self.name, applications, session + REMOVE_SECONDS)
+        except (BrokerUnavailable, KafkaException) as error:
+            self._say(f"topics and groups of {self.name} are left on the cluster: {error}")
+
+    def _kill_all(self) -> None:
+        for instance in self._instances:
+            instance.kill()
 
     # -- the parts of the run ---------------------------------------------------------------------------------------------
 

@@ -6,11 +6,12 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 # Re-exported by the package without saying so, hence the ignore.
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
+from engine.control import application_records
 from engine.errors import BrokerUnavailable
 from engine.testing.chaos_input import Record
 
@@ -18,6 +19,7 @@ REQUEST_SECONDS = 20.0
 # Reading a partition to its end; what is not there by then is a finding, not a wait.
 READ_SECONDS = 120.0
 FLUSH_SECONDS = 120.0
+AGAIN_SECONDS = 0.5
 BATCH = 10_000
 
 
@@ -53,13 +55,29 @@ class Cluster:
         """Names that begin so."""
         return sorted(t for t in self._admin.list_topics(timeout=REQUEST_SECONDS).topics if t.startswith(prefix))
 
-    def remove(self, prefix: str, groups: Iterable[str]) -> None:
-        """Delete the topics that begin so, and these groups."""
+    def remove(self, prefix: str, applications: Iterable[str], seconds: float) -> None:
+        """Delete the topics that begin so, the groups of these applications, and what they have reported.
+
+        Members that were killed count as such for a session: their groups are asked about again for so many seconds.
+        """
         topics = self.topics(prefix)
-        futures = [*self._admin.delete_topics(topics).values()] if topics else []
-        futures += self._admin.delete_consumer_groups(list(groups)).values()
-        for future in futures:
+        for future in self._admin.delete_topics(topics).values() if topics else ():
             future.result(REQUEST_SECONDS)
+        deadline = time.monotonic() + seconds
+        for application in applications:
+            while not self._remove_group(application, last=time.monotonic() > deadline):
+                time.sleep(AGAIN_SECONDS)
+            application_records.remove(self.client, application_records.keys(self.client, application))
+
+    def _remove_group(self, group: str, *, last: bool) -> bool:
+        try:
+            self._admin.delete_consumer_groups([group])[group].result(REQUEST_SECONDS)
+        except KafkaException as error:
+            code = error.args[0].code()
+            if last or code not in {KafkaError.NON_EMPTY_GROUP, KafkaError.GROUP_ID_NOT_FOUND}:
+                raise
+            return bool(code == KafkaError.GROUP_ID_NOT_FOUND)
+        return True
 
     def feed(self, prefix: str, records: Iterable[Record]) -> int:
         """Produce records, wait until the broker has them all, and return how many they were."""

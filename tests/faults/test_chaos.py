@@ -1,21 +1,29 @@
 """Instances that are killed, paused and stopped under load, by the chaos harness that users have; and the harness itself."""
 
 import json
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
 
+from engine.control import application_records
 from engine.errors import ConfigError
+from engine.management import chaos as command_line
+from engine.management.commands.engine import SETTINGS
 from engine.stores import open_store
 from engine.testing import chaos_verdict
 from engine.testing.chaos import Chaos, Settings
+from engine.testing.chaos_cluster import Cluster
 from engine.testing.chaos_input import Inputs
 from engine.testing.chaos_plan import plan
 from engine.topology.builder import StreamsBuilder
 from tests.faults import topologies
 from tests.faults.lengths import SEED, SOAK_SECONDS_MAX, lengths, of_soak
+from tests.runtime.harness import PATIENCE_SECONDS, eventually
 from tests.stores.vectors import Context
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,7 +113,7 @@ def test_kills_lose_nothing_double_nothing_and_wipe_no_store(kafka, tmp_path, ki
         if not long:
             sees_what_is_wrong(kafka, run, tmp_path)
     finally:
-        run._cluster.remove(run.name, [run.tested.application_id, run.reference.application_id])
+        run.remove()
 
 
 @pytest.mark.kafka
@@ -191,3 +199,37 @@ def test_broker_faults_need_a_broker_of_ones_own(tmp_path):
     settings = Settings("tests.faults.topologies:counts", {}, tmp_path, 1, kinds=("broker-kill",))
     with pytest.raises(ConfigError, match="need one that the run owns"):
         Chaos(settings, launch)
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_nothing_on_the_cluster(kafka, number):
+    seed = str(500_000 + number)
+    command = launch(
+        ["engine", "chaos", "tests.faults.topologies:counts", "--seed", seed, "--session-timeout-ms", "4000"]
+    )
+    cluster = Cluster({"bootstrap.servers": kafka.bootstrap_servers})
+    with subprocess.Popen(
+        [*command, "--bootstrap-servers", kafka.bootstrap_servers, "--num-standby-replicas", "1", "--every", "1", "1"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as running:
+        eventually(lambda: "for" in running.stderr.readline(), "the first fault")
+        (application,) = {t.rpartition("-by-")[0] for t in cluster.topics(f"chaos-{seed}-") if t.endswith("-changelog")}
+        running.send_signal(number)
+        assert running.wait(PATIENCE_SECONDS) == 130
+        assert "interrupted: no verdict" in running.stderr.read()
+    assert cluster.topics(f"chaos-{seed}-") == []
+    assert application_records.keys(cluster.client, application) == []
+    groups = cluster._admin.list_consumer_groups().result().valid
+    assert application not in {group.group_id for group in groups}
+
+
+def test_what_a_run_chooses_itself_is_refused_and_every_other_option_reaches_the_instances(capsys):
+    given = dict.fromkeys(SETTINGS) | {"seed": 1, "stop_when_caught_up": None}
+    for name in command_line.CHOSEN:
+        assert command_line.run({**given, name: "mine"}) == 2
+        assert f"--{name.replace('_', '-')} itself" in capsys.readouterr().err
+    own = {"bootstrap_servers", "guarantee", "session_timeout_ms"}
+    assert {*command_line.PASSED_ON, *command_line.CHOSEN} - {"stop_when_caught_up"} == SETTINGS.keys() - own

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from engine import client_settings
+from engine.changelog.restore import Restoring
 from engine.changelog.topics import Topics
 from engine.config import EngineConfig
 from engine.control.commands import Commands, LoopQueue
@@ -202,6 +203,7 @@ class Engine:
             partitions_max=config.restore_partitions_max,
             processes_max=config.restore_process_count,
             write_buffer_bytes=config.write_buffer_bytes,
+            began=self._restore_began,
         )
         outputs = Outputs(self.topics, written_topics(self.blueprint, config))
         self.producer = Producer(config, self.client, self.identity.transactional_id, outputs)
@@ -423,6 +425,13 @@ class Engine:
         self.reporter.event(kind, message, task=task, store=store, **facts)
         if kind == "error":
             self.last_error = (_now_ms(), message)
+
+    def _restore_began(self, restoring: Restoring) -> None:
+        start, end, cause = restoring.start, restoring.end, restoring.cause
+        text = f"restores {restoring.store_name} from offset {start} to {end}: {cause}"
+        self._notify(
+            "restore-started", text, task=restoring.task, store=restoring.store_name, start=start, end=end, cause=cause
+        )
 
     def _note_error(self, message: str) -> None:
         log.warning("%s", message)

@@ -80,6 +80,7 @@ class Restoring:
     asked_at: float = 0.0  # monotonic: when a reader was last refused because of this restore
     lent: bool = False  # a process of its own has the store, which is closed here
     stays_here: bool = False  # a process failed with it: it goes on in the thread
+    told: bool = False  # that it has begun
 
     def __post_init__(self) -> None:
         """A restore begins where the store stands."""

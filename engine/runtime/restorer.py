@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.changelog.restore import POLL_SECONDS, Reader, Restoring
@@ -40,7 +40,10 @@ ASKED_SECONDS = 30.0
 
 
 class Restorer:
-    """Owns the restore thread. `submit`, `cancel` and `finished` are for the loop's thread."""
+    """Owns the restore thread. `submit`, `cancel` and `finished` are for the loop's thread.
+
+    `began` is called on its own thread with each restore of a task that has applied its first records.
+    """
 
     def __init__(
         self,
@@ -53,7 +56,9 @@ class Restorer:
         partitions_max: int = 8,
         processes_max: int = 0,
         write_buffer_bytes: int = memory_budget.WRITE_BUFFER_BYTES,
+        began: Callable[[Restoring], None] = lambda _restoring: None,
     ) -> None:
+        self._began = began
         self._reader = Reader(client, group)
         self._preparation = Preparation(topics, directory, self._reader.committed)
         self.processes = RestoreProcesses(
@@ -333,6 +338,10 @@ class Restorer:
     def _collect(self) -> None:
         for wanted in list(self._restoring):
             for restoring in wanted.restores:
+                if restoring.records and not restoring.told:
+                    # Not before: most that have anything to pass have a transaction's marker, and nothing to restore.
+                    restoring.told = True
+                    self._began(restoring)
                 if restoring.done and restoring.place in self._reader.reading:
                     self._reader.remove(restoring)
             if wanted.done and wanted.error is None and not wanted.cancelled:

@@ -268,7 +268,7 @@ class Tasks:
         for restoring in wanted.restores:
             if restoring.records:
                 text = f"restored {restoring.records} records of {restoring.store_name} from offset {restoring.start}"
-                self._notify("restore-ended", text, task=task.id, store=restoring.store_name)
+                self._notify("restore-ended", text, task=task.id, store=restoring.store_name, records=restoring.records)
         self._notify("task-assigned", f"task {task.id} runs", task=task.id)
 
     def _failed(self, task: ActiveTask, error: Exception) -> None:

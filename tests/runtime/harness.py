@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from engine.config import EngineConfig
+from engine.control import status
 from engine.instance import Engine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -116,6 +117,13 @@ def committed_offsets(kafka, application: str, topic: str, partitions: int) -> d
         return {p.partition: p.offset for p in found}
     finally:
         consumer.close()
+
+
+def reports(kafka, engine: Engine) -> list[status.StatusRecord]:
+    """What an engine told the status topic since its start, in the order of its telling."""
+    found = [status.decode(key, value) for key, value, *_ in read(kafka, status.TOPIC) if value is not None]
+    mine = [r for r in found if r.instance == engine.identity.instance_id and r.incarnation == engine.started_at]
+    return sorted(mine, key=lambda record: record.sequence)
 
 
 def int64(value: bytes) -> int:

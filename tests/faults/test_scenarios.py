@@ -10,9 +10,11 @@ import time
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
+from rocksdict import Options, Rdict
 
 from engine import Consumed, Materialized, Processor, Produced, Stores, StreamsBuilder, serdes
 from engine.config import AT_LEAST_ONCE
+from engine.control.status import StoreStatus
 from engine.errors import Fatal
 from engine.instance import Engine
 from engine.runtime.state_directory import StateDirectory
@@ -27,6 +29,7 @@ from tests.runtime.harness import (
     int64,
     produce,
     read,
+    reports,
     run_to_the_end,
     running,
 )
@@ -244,6 +247,84 @@ def test_an_instance_that_stalls_is_fenced_and_rejoins(kafka, application, tmp_p
     running_sums = [sum(range(n + 1)) for n in range(30)]
     every_sum = {0: running_sums, 1: running_sums}
     eventually(lambda: values_of(kafka, f"{application}.sums") == every_sum, "all sums committed")
+
+
+def test_a_copy_without_its_position_is_rebuilt_and_never_holds_what_was_not_committed(kafka, tmp_path):
+    """StandbyTaskEOSIntegrationTest.shouldWipeOutStandbyStateDirectoryIfCheckpointIsMissing."""
+    application = kafka.unique("fail-back")
+    for topic in (programs.input_topic(application), programs.output_topic(application), f"{application}.sums"):
+        create(kafka, topic)
+    go_on = threading.Event()
+
+    def poisoned(_key, value):
+        if value == 666:
+            raise RuntimeError("a test says so")
+
+    def waits(key, _value):
+        if key == "2":
+            go_on.wait(PATIENCE_SECONDS)
+
+    # The others hear of a rebalance with their next heartbeat, a tenth of the session timeout later at most.
+    soon = {**BY_HAND, "session_timeout_ms": 30_000, "commit_interval_ms": 25_000}
+    first, second = (
+        config(kafka, application, tmp_path / name, instance_id=name, num_standby_replicas=1, **soon)
+        for name in ("first", "second")
+    )
+    one = Engine(summed(application, poisoned), first)
+    one.start()
+    eventually(lambda: hasattr(one, "tasks") and one.tasks.running(), "its task")
+    with running(summed(application, waits), second) as two:
+        write(kafka, application, range(10), keys=[0])
+        processes(one, 10)
+        commits(one)
+        eventually(lambda: standby_of(two) == {0: 45}, "the standby follows")
+        write(kafka, application, [100], keys=[2])
+        eventually(lambda: one.loop.processed_total == 11, "a key that is not committed")
+        assert sums_of(one) == ({0: 45}, {0: 45, 2: 100})
+        assert standby_of(two) == {0: 45}
+        write(kafka, application, [666], keys=[0])
+        with pytest.raises(Fatal, match="a test says so"):
+            one.wait(PATIENCE_SECONDS)
+        # It waits at the first record that was not committed.
+        eventually(lambda: two.tasks.running(), "the standby is promoted")
+        assert sums_of(two) == ({0: 45}, {0: 45})
+
+        lose_position(tmp_path / "first" / application / "0_0" / "sums" / "g00000001")
+        with running(summed(application), first) as one:
+            eventually(lambda: standby_of(one), "its copy is rebuilt")
+            assert standby_of(one) == {0: 45}
+            go_on.set()
+            processes(two, 2)
+            commits(two)
+            eventually(lambda: standby_of(one) == {0: 711, 2: 100}, "it follows")
+            eventually(lambda: one.membership.joined, "it is a member again")
+            two.request_stop()
+            two.wait(PATIENCE_SECONDS)
+            eventually(lambda: one.tasks.running(), "the task is back")
+            assert sums_of(one) == ({0: 711, 2: 100}, {0: 711, 2: 100})
+            assert one.tasks.running()[0].restores["sums"].records == 0
+    told = [r for r in reports(kafka, one) if isinstance(r, StoreStatus)]
+    causes = {(r.generation, r.cause) for r in told if r.role == "standby" and r.phase == "done"}
+    assert len(causes) == 1
+    generation, cause = causes.pop()
+    assert generation == "g00000002"
+    assert cause.startswith("corruption: store sums has rows, and nothing that says how far they go")
+
+
+def standby_of(engine):
+    """Committed sums of the standby at an engine once it has caught up."""
+    found = [s for s in engine.tasks.standbys if s.caught_up] if hasattr(engine, "tasks") else []
+    rows = found[0].stores["sums"].store.committed().all(limit=100) if found else ()
+    return {int(row.key): int64(row.value[-8:]) for row in rows}
+
+
+def lose_position(generation):
+    """Leave a store with its rows, one that nobody committed among them, and without anything that says how far they go."""
+    with Rdict(str(generation), Options(raw_mode=True)) as database:
+        meta = database.get_column_family("meta")
+        for name in list(meta.keys()):
+            del meta[name]
+        database[b"2"] = database[b"0"]
 
 
 def test_a_restore_that_is_cut_short_goes_on_where_it_was(kafka, tmp_path):

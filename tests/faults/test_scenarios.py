@@ -286,7 +286,7 @@ def test_a_copy_without_its_position_is_rebuilt_and_never_holds_what_was_not_com
         with pytest.raises(Fatal, match="a test says so"):
             one.wait(PATIENCE_SECONDS)
         # It waits at the first record that was not committed.
-        eventually(lambda: two.tasks.running(), "the standby is promoted")
+        eventually(two.tasks.running, "the standby is promoted")
         assert sums_of(two) == ({0: 45}, {0: 45})
 
         lose_position(tmp_path / "first" / application / "0_0" / "sums" / "g00000001")
@@ -300,7 +300,7 @@ def test_a_copy_without_its_position_is_rebuilt_and_never_holds_what_was_not_com
             eventually(lambda: one.membership.joined, "it is a member again")
             two.request_stop()
             two.wait(PATIENCE_SECONDS)
-            eventually(lambda: one.tasks.running(), "the task is back")
+            eventually(one.tasks.running, "the task is back")
             assert sums_of(one) == ({0: 711, 2: 100}, {0: 711, 2: 100})
             assert one.tasks.running()[0].restores["sums"].records == 0
     told = [r for r in reports(kafka, one) if isinstance(r, StoreStatus)]

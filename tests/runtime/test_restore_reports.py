@@ -1,14 +1,17 @@
 """What is told of a restore: its start, how far it is, its end; and how far copies are behind."""
 
 import shutil
+import threading
 from collections import Counter
 
+import httpx
 import pytest
 
 from engine.changelog.topics import Topics
 from engine.config import AT_LEAST_ONCE, EXACTLY_ONCE
 from engine.control.status import EventStatus, StoreStatus
 from engine.partitioning import partition_for
+from engine.runtime.restore_pace import Pace
 from engine.runtime.state_directory import StateDirectory
 from engine.stores import open_store
 from tests.runtime import programs
@@ -17,6 +20,7 @@ from tests.stores.vectors import Context
 
 pytestmark = pytest.mark.kafka
 PARTITIONS = (0, 1)
+TOKEN = "a-token-of-the-tests"  # noqa: S105 - opens nothing
 
 
 @pytest.fixture
@@ -87,6 +91,55 @@ def test_a_restore_tells_its_start_its_progress_and_its_end(kafka, application, 
         last = stores[-1]
         assert (last.phase, last.restored_records, last.position, last.lag) == ("done", records, end, 0)
         assert last.restore_started_at <= last.restore_ended_at
+
+
+@pytest.mark.parametrize(("guarantee", "end"), [(AT_LEAST_ONCE, 5), (EXACTLY_ONCE, 6)])
+def test_how_far_each_copy_has_come_is_told_in_offsets(kafka, tmp_path, monkeypatch, guarantee, end):
+    """LagFetchIntegrationTest: (position, end, lag) of the owner, of a standby, and of a restore that has read nothing yet.
+
+    Ends are the topic's: with exactly-once the fifth record is followed by its transaction's marker. Who runs has all that is
+    committed, hence no lag; its position goes no further than the last record.
+    """
+    name = kafka.unique("lags")
+    create(kafka, programs.input_topic(name))
+    produce(kafka, programs.input_topic(name), [(f"k{i}".encode(), b"v") for i in range(1, 6)])
+    (tmp_path / "token").write_text(TOKEN)
+    one, two = (
+        config(
+            kafka,
+            name,
+            tmp_path / each,
+            instance_id=each,
+            guarantee=guarantee,
+            commit_interval_ms=100,
+            num_standby_replicas=1,
+            listen="127.0.0.1:0",
+            token_file=tmp_path / "token",
+        )
+        for each in ("one", "two")
+    )
+    build = programs.quiet_counts(name)
+    with running(build, one) as engine:
+        eventually(lambda: triple(engine) == ("active", 5, end, 0), "the owner's")
+        with running(build, two) as other:
+            eventually(lambda: triple(other) == ("standby", end, end, 0), "the standby's")
+    shutil.rmtree(tmp_path / "one")
+    reads = threading.Event()
+    # Throttled, so that it has not read anything yet.
+    monkeypatch.setattr(Pace, "wait_seconds", property(lambda _pace: 0.0 if reads.is_set() else 0.1))
+    with running(build, one) as engine:
+        eventually(lambda: triple(engine) == ("active", 0, end, end), "the owner's")
+        reads.set()
+        eventually(lambda: triple(engine) == ("active", end, end, 0), "the owner's")
+
+
+def triple(engine):
+    """Role, position, end and lag of the copy at an engine, as its service tells them."""
+    if engine.address is None or engine.phase != "running":
+        return None
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    (store,) = httpx.get(f"{engine.address}/v1/stores", headers=headers, timeout=20).json()["stores"]
+    return next((tuple(c[n] for n in ("role", "position", "end", "lag")) for c in store["partitions"]), None)
 
 
 def phases(engine):

@@ -46,7 +46,7 @@ def test_a_year_is_counted_exactly_through_kills_rebuilds_and_a_restart(tmp_path
         browsing.sees_the_departures(page, url)
         browsing.rebuilds(page, url, running, partition=1)
         browsing.sees_an_instance_lost(page, url, running)
-        for role in ("observer", "redis"):
+        for role in ("observer", "redis", "web"):
             browsing.sees_stale_while_stopped(page, url, running, role)
         wait_until("every key is served after all that", lambda: departures(running) == BY_CARRIER, LOAD_SECONDS)
 

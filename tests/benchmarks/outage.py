@@ -1,8 +1,8 @@
 """Whether an engine notices that the console is away: `python -m tests.benchmarks.outage`.
 
 One engine, with status reports as in production, processes what arrives at a steady rate. In windows that alternate within the one run,
-everything behind the status topic is up (Redis, the database's users: observer, worker, beat and web) or killed with `kill -9`. For
-each pair two ratios are told, down over up: of the engine's rate, and of its CPU time for a record. The rate is what arrives as long as
+everything behind the status topic is up (Redis, the database's users: observer, worker, beat and web) or killed with `kill -9`; with
+`--away redis,…` only these. For each pair two ratios are told, down over up: of the engine's rate, and of its CPU time for a record. The rate is what arrives as long as
 the engine keeps up; the CPU time shows whether that has become harder. `--freeze` stops the processes (SIGSTOP) instead, which to
 an engine without connections to them is the same, and lets go on what froze: so many more pairs fit into the same time.
 """
@@ -52,15 +52,16 @@ def build(builder: StreamsBuilder) -> None:
 class Console:
     """Everything behind the status topic, as `manage.py up` runs it."""
 
-    def __init__(self, data: DataDirectory, bootstrap_servers: str, *, freezes: bool) -> None:
+    def __init__(self, data: DataDirectory, bootstrap_servers: str, away: tuple[str, ...], *, freezes: bool) -> None:
         self._freezes = freezes
+        self._away = away
         os.environ["KAFKA_BOOTSTRAP_SERVERS"] = bootstrap_servers
         found = stack.settle(Options(data_dir=data.path, demo="off"), data)
         if found.redis is None:
             raise SystemExit("REDIS_URL is set: this kills its Redis, so it takes none but its own")
         found.redis.prepare()
         self._parts = {part.name: part for part in parts.table(found)}
-        self._running: list[Process] = []
+        self._running: dict[str, Process] = {}
 
     def set_up(self) -> None:
         """Make the database and an account."""
@@ -70,28 +71,32 @@ class Console:
                 raise SystemExit(f"{name} failed: read {process.command.log}")
 
     def up(self) -> None:
-        """Start all services, or let them go on; returns when those that can tell serve."""
-        for process in self._running:
-            os.killpg(_pid(process), signal.SIGCONT)
-        for name in SERVICES if not self._running else ():
-            self._running.append(_started(self._parts[name]))
+        """Start the services that do not run, or let them go on; returns when those that can tell serve."""
+        for name in SERVICES:
+            if name not in self._running:
+                self._running[name] = _started(self._parts[name])
+            elif self._freezes:
+                os.killpg(_pid(self._running[name]), signal.SIGCONT)
 
     def down(self) -> None:
-        """Kill them all, or freeze them."""
+        """Kill those that are to be away, or freeze them."""
         if self._freezes:
-            for process in self._running:
-                os.killpg(_pid(process), signal.SIGSTOP)
+            for name in self._away:
+                os.killpg(_pid(self._running[name]), signal.SIGSTOP)
         else:
-            self.end()
+            self._kill(self._away)
 
     def end(self) -> None:
         """Kill them all."""
-        for process in self._running:
+        self._kill(tuple(self._running))
+
+    def _kill(self, names: tuple[str, ...]) -> None:
+        killed = [self._running.pop(name) for name in names]
+        for process in killed:
             process.kill()
-        for process in self._running:
+        for process in killed:
             if not process.wait(PATIENCE_SECONDS):
                 raise SystemExit(f"{process.command.arguments} was killed and did not end")
-        self._running.clear()
 
 
 def _pid(process: Process) -> int:
@@ -164,17 +169,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=60.0, help="of each window")
+    parser.add_argument("--away", default=",".join(SERVICES), help=f"of {', '.join(SERVICES)}, with commas")
     parser.add_argument("--freeze", action="store_true", help="SIGSTOP instead of kill -9: for many short windows")
     parser.add_argument("--settle", type=float, default=5.0, help="seconds after a change")
     parser.add_argument("--per-second", type=int, default=20_000, help="records that arrive")
     options = parser.parse_args()
+    if unknown := set(options.away.split(",")) - set(SERVICES):
+        parser.error(f"--away: {', '.join(sorted(unknown))} is none of {', '.join(SERVICES)}")
     directory = Path(tempfile.mkdtemp(prefix="statehouse-outage-"))
     data = DataDirectory(directory / "up")
     data.open()
     try:
         with RunningKafka(directory / "kafka") as kafka:
             topics.create(kafka.bootstrap_servers, INPUT)
-            console = Console(data, kafka.bootstrap_servers, freezes=options.freeze)
+            away = tuple(options.away.split(","))
+            console = Console(data, kafka.bootstrap_servers, away, freezes=options.freeze)
             console.set_up()
             config = EngineConfig(
                 "outage", kafka.bootstrap_servers, state_dir=directory / "state", replication_factor=1

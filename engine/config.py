@@ -41,7 +41,7 @@ class EngineConfig:
     """Settings of one instance. Names are Kafka Streams', where it has the setting.
 
     `commit_interval_ms` None means 100 with exactly-once and 30,000 with at-least-once; `transaction_timeout_ms` None
-    means a little below the session timeout, so that a dead owner's transaction ends before its tasks move.
+    means a little below the session timeout, so that a dead owner's transaction can end about when its tasks move.
     `max_task_idle_ms`: how long a task waits for an empty input whose lag is not 0; -1 never waits.
     `group_instance_id`: static membership (a restart within the session timeout moves nothing).
     `num_standby_replicas`: copies of each task's stores on other instances, kept up to date. `acceptable_recovery_lag`:
@@ -153,7 +153,7 @@ class EngineConfig:
         if self.exactly_once and self.transaction_timeout >= self.session_timeout_ms:
             raise ConfigError(
                 f"transaction_timeout_ms ({self.transaction_timeout}) must be below session_timeout_ms "
-                f"({self.session_timeout_ms}): a dead owner's transaction has to end before its tasks move"
+                f"({self.session_timeout_ms}): the new owner of a dead instance's tasks waits until its transaction has ended"
             )
         if self.exactly_once and self.commit_every_ms >= self.transaction_timeout:
             raise ConfigError(

@@ -20,6 +20,7 @@ from engine.control.routes import routes
 from engine.control.view import StatusView
 from engine.errors import DiskNearlyFull, Fatal, StatehouseError
 from engine.hosting.handles import InstanceView
+from engine.hosting.lost_disk import lost_copies
 from engine.hosting.orders import Orders
 from engine.hosting.peers import ReportedPeers
 from engine.hosting.report import Report, as_json
@@ -189,6 +190,7 @@ class Engine:
         memory_budget.configure(
             block_cache_bytes=config.block_cache_bytes, write_buffer_bytes=config.write_buffer_bytes
         )
+        lost = lost_copies(self.client, config, self.directory)
         self.identity = self.directory.identity(config.instance_id)
         self.restorer = Restorer(
             self.topics,
@@ -202,6 +204,7 @@ class Engine:
             ),
             partitions_max=config.restore_partitions_max,
             processes_max=config.restore_process_count,
+            lost=lost,
             write_buffer_bytes=config.write_buffer_bytes,
             began=self._restore_began,
         )

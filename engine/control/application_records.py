@@ -1,4 +1,4 @@
-"""All records of one application on the status topic: which there are, and taking them off. For a reset; any thread.
+"""All records of one application on the status topic: which there are, and taking them off. Any thread.
 
 The end of an engine takes its own records off. What is left of an application that is reset are the topology, events,
 and whatever instances left that died.
@@ -48,6 +48,12 @@ def keys(client: Mapping[str, Any], application: str) -> list[str]:
     finally:
         consumer.close()
     return sorted(key for key, there in live.items() if there and _application(key) == application)
+
+
+def stores_of(client: Mapping[str, Any], application: str, instance: str) -> frozenset[tuple[str, str]]:
+    """Task and store of each copy that an instance reports, or reported until it died. Raises BrokerUnavailable."""
+    fields = [key.split("|") for key in keys(client, application)]
+    return frozenset((f[2], f[3]) for f in fields if f[0] == "store" and f[4:] == [instance])
 
 
 def remove(client: Mapping[str, Any], chosen: Iterable[str]) -> None:

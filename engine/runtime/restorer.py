@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from engine.changelog.restore import POLL_SECONDS, Reader, Restoring
@@ -57,10 +57,11 @@ class Restorer:
         processes_max: int = 0,
         write_buffer_bytes: int = memory_budget.WRITE_BUFFER_BYTES,
         began: Callable[[Restoring], None] = lambda _restoring: None,
+        lost: Collection[tuple[str, str]] = (),
     ) -> None:
         self._began = began
         self._reader = Reader(client, group)
-        self._preparation = Preparation(topics, directory, self._reader.committed)
+        self._preparation = Preparation(topics, directory, self._reader.committed, lost)
         self.processes = RestoreProcesses(
             client,
             group,

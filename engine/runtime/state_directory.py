@@ -78,9 +78,18 @@ class StateDirectory:
             os.close(self._lock)
             self._lock = None
 
+    @property
+    def is_new(self) -> bool:
+        """Whether no instance has had it yet; until `identity` is asked for."""
+        return not self._identity_file.exists()
+
+    @property
+    def _identity_file(self) -> Path:
+        return self.root / "instance.json"
+
     def identity(self, given: str | None = None) -> Identity:
         """The ids of this instance, made at the first start and kept; a `given` instance id replaces the kept one."""
-        path = self.root / "instance.json"
+        path = self._identity_file
         kept = {}
         if path.exists():
             try:

@@ -10,7 +10,7 @@ Then the restore (`restorer`) brings every store to its watermark. Runs on the r
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ DELETE_RETENTION_MS = 86_400_000
 ORPHAN_SECONDS = 5.0
 ORPHAN_LOOK_SECONDS = 0.05
 NEW_OWNER = "new owner"
+LOST_DISK = "lost disk"
 STANDBY = "standby"
 TOO_OLD = "too old"
 
@@ -101,8 +102,11 @@ class Preparation:
         topics: Topics,
         directory: StateDirectory,
         committed: Callable[[list[TopicPartition], float], list[TopicPartition] | None],
+        lost: Collection[tuple[str, str]] = (),
     ) -> None:
         self._topics = topics
+        # Task and store of copies that were here once, on a disk that is gone.
+        self._lost = set(lost)
         self._directory = directory
         self._committed = committed
         self._retentions: dict[str, int] = {}
@@ -209,11 +213,12 @@ class Preparation:
             wanted.stores[name] = OpenStore(spec, store, generation, changelog)
             cause = distrust
         start = begin if store.position is None else store.position
-        if store.position is not None and cause is None:
-            cause = "behind its changelog"
-        wanted.restores.append(
-            Restoring(wanted.task, name, changelog, wanted.partition, store, start, end, cause or NEW_OWNER)
-        )
+        if cause is None:
+            lost = (wanted.task, name) in self._lost and spec.backend == "rocksdb"
+            empty = LOST_DISK if lost else NEW_OWNER
+            cause = empty if store.position is None else "behind its changelog"
+        self._lost.discard((wanted.task, name))
+        wanted.restores.append(Restoring(wanted.task, name, changelog, wanted.partition, store, start, end, cause))
 
     def open_staged(self, task: ActiveTask, name: str, generation: str | None) -> tuple[OpenStore, Restoring]:
         """Open a rebuilt generation of a running task's store; raises TaskCorrupted when it cannot take over."""

@@ -3,16 +3,29 @@
 import shutil
 import time
 from collections import Counter
+from functools import partial
 
 import pytest
 from confluent_kafka import TopicPartition
 
 from engine.changelog.restore import Cancelled, build_generation
+from engine.control import application_records
 from engine.errors import Fatal
 from engine.runtime import housekeeping
 from engine.stores import open_store
 from tests.runtime import programs
-from tests.runtime.harness import config, counted, create, eventually, fold, produce, read, run_to_the_end, running
+from tests.runtime.harness import (
+    EngineProcess,
+    config,
+    counted,
+    create,
+    eventually,
+    fold,
+    produce,
+    read,
+    run_to_the_end,
+    running,
+)
 
 pytestmark = pytest.mark.kafka
 RECORDS = 2_000
@@ -72,6 +85,28 @@ def test_a_lost_state_directory_is_rebuilt_from_the_changelog(kafka, application
         eventually(lambda: engine.loop.processed_total >= RECORDS, "the second round")
         eventually(lambda: not any(t.dirty for t in engine.tasks.running()), "its commit")
         assert stored(engine) == {key: 2 * count for key, count in again.items()}
+
+
+def test_a_disk_that_is_gone_after_a_kill_is_named_and_one_that_is_new_after_a_stop_is_not(
+    kafka, application, tmp_path
+):
+    expected = fill(kafka, application)
+    settings = config(kafka, application, tmp_path / "state", instance_id=f"{application}-1", listen="127.0.0.1:0")
+    client = {"bootstrap.servers": kafka.bootstrap_servers}
+    with EngineProcess("counts", settings) as engine:
+        both = {("0_0", "counts"), ("0_1", "counts")}
+        stores = partial(application_records.stores_of, client, application, settings.instance_id)
+        eventually(lambda: stores() == both, "its reports")
+        eventually(
+            lambda: sum(counted(fold(read(kafka, f"{application}-counts-changelog"))).values()) == RECORDS, "all"
+        )
+        engine.kill()
+    for cause in ("lost disk", "new owner"):
+        shutil.rmtree(tmp_path / "state")
+        with running(programs.counts(application), settings) as engine:
+            eventually(all_running(engine), "both tasks")
+            assert {why for _, why in restored(engine).values()} == {cause}
+            assert stored(engine) == expected
 
 
 def test_a_store_behind_its_changelog_replays_exactly_the_gap(kafka, application, tmp_path):

@@ -294,7 +294,7 @@ class Engine:
 
     def _compose_service(self) -> None:
         config = self.config
-        self.sampler = Sampler(self.topics, self._places, self.directory.root, self.directory.bytes_used)
+        self.sampler = Sampler(self.topics, self.tasks.places, self.directory.root, self.directory.bytes_used)
         self.view = InstanceView(
             self.identity.instance_id,
             self.blueprint,
@@ -412,15 +412,6 @@ class Engine:
         return all(self.consumer.position(p) >= end for p, end in ends.items())
 
     # -- what is told -------------------------------------------------------------------------------------------------
-
-    def _places(self) -> list[tuple[str, int]]:
-        found = [p for t in self.tasks.published for p in t.places]
-        held = [(task.sub_topology, task.partition) for task in self.tasks.published]
-        held += [(standby.sub_topology, standby.partition) for standby in self.tasks.standbys]
-        for sub_topology, partition in held:
-            changelogs = (self.blueprint.changelog(s) for s in self.blueprint.specs(sub_topology).values())
-            found += [(c, partition) for c in changelogs if c is not None]
-        return found
 
     def _notify(self, kind: str, message: str, **facts: Any) -> None:
         log.info("%s: %s", kind, message)

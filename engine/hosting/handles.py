@@ -171,6 +171,10 @@ class InstanceView:
         owner = self._blueprint.topology.sub_topology_of(store)
         return None if owner is None else self._blueprint.task_counts.get(owner)
 
+    def placing_topic(self, store: str) -> str | None:
+        """The topic whose own partitioner says where a store's keys lie."""
+        return self._blueprint.topology.placing_topic(store, self._blueprint.application_id)
+
     def topology(self) -> Mapping[str, Any]:
         """The description with real topic names."""
         return self._description

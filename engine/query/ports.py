@@ -146,6 +146,9 @@ class Instance(Protocol):
     def partition_count(self, store: str) -> int | None:
         """Partitions of `store` (the most of its sub-topology's source topics); None until the topics are known."""
 
+    def placing_topic(self, store: str) -> str | None:
+        """The topic whose own partitioner says where the keys of `store` lie; None where Kafka's does."""
+
     def handle(self, store: str, partition: int) -> StoreHandle | None:
         """The copy of a store partition here, if there is one."""
 

@@ -54,7 +54,11 @@ class Router:
         return count
 
     def partition_of(self, store: str, key: bytes) -> int:
-        """The partition of a serialised key: the default partitioner over the store's partitions."""
+        """The partition of a serialised key: the default partitioner over the store's partitions.
+
+        Refuses where the topology places keys otherwise: a key looked for in the wrong partition would seem absent.
+        """
+        refuse_unplaced(store, self._instance.placing_topic(store))
         return partition_for(key, self.partition_count(store))
 
     def check_partition(self, store: str, partition: int) -> int:
@@ -190,6 +194,15 @@ class Router:
             f"instance {self._instance.instance_id} does not hold partition {ask.partition} of store {ask.store} (any more): "
             "ask again in a moment, without local=true",
             {"phase": "elsewhere", "percent": None},
+        )
+
+
+def refuse_unplaced(store: str, topic: str | None) -> None:
+    """Refuse a key alone of a store that is filled through `topic`, which has a partitioner of its own."""
+    if topic is not None:
+        raise bad_request(
+            f"where a key of store {store} lies is not known, since topic {topic} is written with a partitioner of its own: "
+            "name the partition, or ask for the range from=KEY&to=KEY, which looks in all of them"
         )
 
 

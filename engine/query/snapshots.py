@@ -33,6 +33,7 @@ from engine.query.limits import (
 )
 from engine.query.params import Question
 from engine.query.refusal import Refusal, bad_request, not_found
+from engine.query.routing import refuse_unplaced
 from engine.stores import open_store
 from engine.topology.stores import StoreSpec
 
@@ -64,12 +65,22 @@ class _Opened:
 
 
 class Snapshots:
-    """The snapshots below one application's directory. `specs` are the topology's stores: their serdes decode."""
+    """The snapshots below one application's directory.
 
-    def __init__(self, application: Path, instance_id: str, specs: Callable[[], Mapping[str, StoreSpec]]) -> None:
+    `specs` are the topology's stores: their serdes decode. `placing_topic` is the query service's: see `Instance`.
+    """
+
+    def __init__(
+        self,
+        application: Path,
+        instance_id: str,
+        specs: Callable[[], Mapping[str, StoreSpec]],
+        placing_topic: Callable[[str], str | None] = lambda _store: None,
+    ) -> None:
         self._application = application
         self._instance_id = instance_id
         self._specs = specs
+        self._placing_topic = placing_topic
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="snapshot-reader")
         self._opened: dict[tuple[str, int], _Opened] = {}
 
@@ -101,6 +112,8 @@ class Snapshots:
         sources: list[dict[str, Any]] = []
         following: Cursor | None = None
         size, scanned, until = 0, 0, time.monotonic() + FILTER_SECONDS_MAX
+        if question.exact is not None and question.partition is None:
+            refuse_unplaced(question.store, self._placing_topic(question.store))
         for partition in _partitions(question, described):
             looked_enough = sources and (scanned >= FILTER_ROWS_MAX or time.monotonic() > until)
             if (

@@ -371,7 +371,9 @@ def join_foreign_key(
         value_serde=right.value_serde,
     )
     answered = graph.add(answer, [right.node], [subscriptions.name], f"{name}-foreign-join-subscription")
-    back = Sink(response, serdes.bytes, AnswerSerde(), internal=True, partitioner=joined.other_partitioner or _home)
+    back = Sink(
+        response, serdes.bytes, AnswerSerde(), internal=True, partitioner=joined.other_partitioner or operations.home
+    )
     graph.add(back, [received, answered], name=f"{name}-subscription-response-sink")
     returned = graph.add(
         Source((response,), serdes.bytes, AnswerSerde(), internal=True), name=f"{name}-subscription-response-source"
@@ -392,8 +394,3 @@ def join_foreign_key(
     left.builder.copartition(resolved, stream)
     spec_serde = None if materialized is None else materialized.value_serde
     return Table.from_updates(stream, TableSource, materialized, left.key_serde, spec_serde)
-
-
-def _home(_: str, __: Any, answer: Any, ___: int) -> int:
-    """An answer goes to the partition of the left row that asked."""
-    return answer.partition  # type: ignore[no-any-return]

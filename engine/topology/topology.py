@@ -11,6 +11,7 @@ import orjson
 from engine.errors import TopologyError
 from engine.names import changelog_topic, repartition_topic
 from engine.topology.graph import Graph, Node, SubTopology, children_of, describe_value, sub_topologies
+from engine.topology.join_operations import ForeignKeyReceive, home
 from engine.topology.operations import GlobalSource, Sink, Source
 from engine.topology.stores import StoreSpec
 
@@ -63,6 +64,34 @@ class Topology:
         """The source operations of one sub-topology."""
         operations = (node.operation for node in self.nodes_of(sub_topology).values())
         return [operation for operation in operations if isinstance(operation, Source)]
+
+    def placing_topic(self, store: str, application_id: str | None = None) -> str | None:
+        """The topic whose own partitioner says where the keys of `store` lie; None: Kafka's partitioner does, as far as is known.
+
+        What is known is how this topology writes; topics that others write may have any partitioner.
+        """
+        found = self._placing_topics.get(store)
+        return None if found is None else _real(*found, application_id)
+
+    @cached_property
+    def _placing_topics(self) -> dict[str, tuple[str, bool]]:
+        """Those topics by store, with whether they are internal."""
+        sinks = [node.operation for node in self.nodes.values() if isinstance(node.operation, Sink)]
+        placing: set[tuple[Any, bool]] = {
+            (o.topic, o.internal) for o in sinks if o.partitioner is not None and o.partitioner is not home
+        }
+        found: dict[str, tuple[str, bool]] = {}
+        for sub in self.sub_topologies:
+            read = {(topic, source.internal) for source in self.sources_of(sub.id) for topic in source.topics}
+            # All that a sub-topology reads is partitioned alike, or its tasks would not find what belongs together.
+            for topic in sorted(read & placing):
+                found.update(dict.fromkeys(sub.stores, topic))
+        for node in self.nodes.values():
+            if isinstance(node.operation, ForeignKeyReceive):
+                # Its keys begin with the foreign key, which alone says where they lie.
+                source: Any = self.nodes[node.parents[0]].operation
+                found[node.operation.subscriptions] = (source.topics[0], True)
+        return found
 
     def global_nodes(self) -> dict[str, Node]:
         """The nodes that fill global stores."""
@@ -127,7 +156,13 @@ class Topology:
                 }
                 for sub in self.sub_topologies
             ],
-            "stores": [self._store_json(spec, application_id) for spec in self.stores.values()],
+            "stores": [
+                {
+                    **self._store_json(spec, application_id),
+                    "placed_by": self.placing_topic(spec.name, application_id),
+                }
+                for spec in self.stores.values()
+            ],
         }
 
     def _topics(self, sub: SubTopology, kind: type, application_id: str | None) -> list[str]:

@@ -67,6 +67,18 @@ def test_versions_come_newest_first_with_what_changed(written):
     assert "Compaction drops superseded values" in found["looked"]["words"]
 
 
+def test_a_key_that_another_partitioner_placed_is_asked_for_with_its_partition(written, observed):
+    describe(observed, written.topic, sequence=3, placed_by="shop-placed-repartition")
+    written.put(b"UA", b"1")
+    written.done()
+
+    with pytest.raises(Unavailable, match="topic shop-placed-repartition is written with a partitioner of its own"):
+        history.of_key("shop", "counts", {"key": "UA"})
+    assert [
+        each["value"] for each in history.of_key("shop", "counts", {"key": "UA", "partition": "0"})["versions"]
+    ] == [1]
+
+
 def test_it_goes_back_stretch_by_stretch_until_there_are_enough(written, monkeypatch):
     monkeypatch.setattr(limits, "HISTORY_STRETCH_OFFSETS", 10)
     for number in range(100):

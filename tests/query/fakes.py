@@ -71,6 +71,7 @@ class FakeInstance:
     known: dict = field(default_factory=dict)
     held: dict = field(default_factory=dict)
     global_names: set = field(default_factory=set)
+    placing: dict = field(default_factory=dict)
 
     def hold(self, handle, *, partitions=None):
         self.held[(handle.spec.name, handle.partition)] = handle
@@ -90,6 +91,9 @@ class FakeInstance:
 
     def partition_count(self, store):
         return self.partitions.get(store)
+
+    def placing_topic(self, store):
+        return self.placing.get(store)
 
     def handle(self, store, partition):
         return self.held.get((store, partition))

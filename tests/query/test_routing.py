@@ -127,6 +127,25 @@ def test_the_owner_of_a_key_is_told_with_its_standbys(pair):
     refused(pair[0].get("/v1/stores/counts/owner", partition="9"), 400, "bad-request")
 
 
+def test_a_key_whose_place_is_not_known_is_refused_and_not_absent(pair):
+    """A topic of the topology's own partitioner fills the store: its keys lie where Kafka's would not look."""
+    for served in pair:
+        served.instance.placing["counts"] = "shop-placed-repartition"
+    one, key = pair[0], key_of(3)
+    for reply in (
+        one.entries("counts", key=key),
+        one.get("/v1/stores/counts/owner", key=key),
+        one.http.post("/v1/stores/counts/multi-get", json={"keys": [key]}),
+    ):
+        error = refused(reply, 400, "bad-request")
+        assert "topic shop-placed-repartition is written with a partitioner of its own" in error["message"]
+        assert "name the partition" in error["message"]
+    assert keys(one.entries("counts", key=key, partition=3)) == [key]
+    assert keys(one.entries("counts", from_=key, to=key)) == [key]
+    reply = one.http.post("/v1/stores/counts/multi-get", json={"keys": [key]}, params={"partition": 3}).json()
+    assert [entry["found"] for entry in reply["entries"]] == [True]
+
+
 def test_a_dead_owner_is_named_and_its_failure_stands_beside_the_others_rows(pair):
     one, two = pair
     two.stop()

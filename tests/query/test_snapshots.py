@@ -42,7 +42,7 @@ def counts(*keys):
 @pytest.fixture
 def served(serve, tmp_path):
     instance = FakeInstance(known={"counts": COUNTS, "hours": WINDOWS})
-    reading = Snapshots(tmp_path, "i-1", instance.specs)
+    reading = Snapshots(tmp_path, "i-1", instance.specs, instance.placing_topic)
     found = serve(instance, more_routes=reading.routes())
     found.application, found.reading = tmp_path, reading
     yield found
@@ -84,6 +84,21 @@ def test_a_key_is_looked_for_where_the_partitioner_puts_it(served):
     refused = served.get(f"/v1/snapshots/{name}/entries", key="UA")
     assert refused.status_code == 400
     assert f"and not of {held}" in refused.json()["error"]["message"]
+
+
+def test_a_key_that_another_partitioner_placed_is_asked_for_with_its_partition(served):
+    elsewhere = 1 - partition_for(b"UA", 2)
+    path = f"/v1/snapshots/{write(served.application, COUNTS, {elsewhere: counts('UA')})}/entries"
+    served.instance.placing["counts"] = "shop-placed-repartition"
+
+    refused = served.get(path, key="UA")
+    assert refused.status_code == 400
+    assert (
+        "topic shop-placed-repartition is written with a partitioner of its own" in refused.json()["error"]["message"]
+    )
+    assert (
+        keys(served.get(path, key="UA", partition=elsewhere)) == keys(served.get(path, from_="UA", to="UA")) == ["UA"]
+    )
 
 
 def test_windows_are_found_by_their_start(served):

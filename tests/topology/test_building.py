@@ -107,6 +107,7 @@ def test_json_is_what_the_contract_says(builder):
             "window_ms": None,
             "retention_ms": None,
             "sub_topology": 0,
+            "placed_by": None,
         }
     ]
 

@@ -1,0 +1,89 @@
+"""Which stores are filled by a partitioner of the topology's own, so that Kafka's does not say where their keys lie."""
+
+import pytest
+
+from engine import (
+    Consumed,
+    Grouped,
+    Joined,
+    Materialized,
+    Produced,
+    Repartitioned,
+    StreamsBuilder,
+    TableJoined,
+    serdes,
+)
+
+TEXT = Consumed(serdes.string, serdes.string)
+
+
+def to_the_first(_topic, _key, _value, _partitions):
+    return 0
+
+
+@pytest.fixture
+def builder():
+    return StreamsBuilder()
+
+
+def placing(builder):
+    topology = builder.build()
+    shown = {store["name"]: store["placed_by"] for store in topology.to_json("shop")["stores"]}
+    assert shown == {name: topology.placing_topic(name, "shop") for name in topology.stores}
+    return shown
+
+
+def rows(name):
+    return Materialized(name, serdes.string, serdes.string)
+
+
+def test_kafkas_partitioner_places_what_nothing_else_is_said_of(builder):
+    words = builder.stream("words", TEXT)
+    words.group_by(lambda _, word: word, Grouped("by-word", serdes.string, serdes.string)).count(Materialized("counts"))
+    builder.global_table("everywhere", TEXT, rows("everywhere"))
+    words.to("out", Produced(serdes.string, serdes.string, to_the_first))
+    assert placing(builder) == {"counts": None, "everywhere": None}
+
+
+def test_a_repartition_by_another_partitioner_places_its_readers_stores(builder):
+    words, table = builder.stream("words", TEXT), builder.table("table", TEXT, rows("table"))
+    words.group_by_key().count(Materialized("before"))
+    placed = words.repartition(Repartitioned("placed", serdes.string, serdes.string, None, to_the_first))
+    placed.group_by_key().count(Materialized("after"))
+    # What is joined lies together, whoever wrote it.
+    placed.join(table, lambda value, row: value + row, Joined("with-row")).to("out")
+    assert placing(builder) == {
+        "before": None,
+        "after": "shop-placed-repartition",
+        "table": "shop-placed-repartition",
+    }
+
+
+def test_a_users_topic_that_is_read_back_places_too(builder):
+    builder.stream("words", TEXT).to("own", Produced(serdes.string, serdes.string, to_the_first))
+    builder.table("own", TEXT, rows("own"))
+    assert placing(builder) == {"own": "own"}
+
+
+def test_subscriptions_of_a_foreign_key_join_lie_with_their_foreign_key(builder):
+    left, right = builder.table("left", TEXT, rows("left")), builder.table("right", TEXT, rows("right"))
+    left.join(right, lambda value: value, lambda a, b: a + b, TableJoined("fk"), rows("joined"))
+    assert placing(builder) == {
+        "left": None,
+        "right": None,
+        "joined": None,
+        "fk-subscription-store": "shop-fk-subscription-registration-topic",
+    }
+
+
+def test_the_partitioners_of_a_foreign_key_join_place_both_sides(builder):
+    left, right = builder.table("left", TEXT, rows("left")), builder.table("right", TEXT, rows("right"))
+    both = TableJoined("fk", to_the_first, to_the_first)
+    left.join(right, lambda value: value, lambda a, b: a + b, both, rows("joined"))
+    registered, answered = (f"shop-fk-subscription-{topic}-topic" for topic in ("registration", "response"))
+    assert placing(builder) == {
+        "left": answered,
+        "right": registered,
+        "joined": answered,
+        "fk-subscription-store": registered,
+    }

@@ -4,6 +4,7 @@ import itertools
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -48,6 +49,9 @@ def build(builder):
     values = builder.stream("{name}.in", Consumed(serdes.string, serdes.string)).map_values(stand_still)
     values.to("{name}.out", Produced(serdes.string, serdes.string))
 """
+# How much is left before the disk counts as full, which the tests beside this one may take or give meanwhile.
+ROOM = 256 << 20
+FILES_MAX = 40
 COUNTS = """
 from tests.runtime import programs
 build = programs.counts("{name}", output=False)
@@ -178,3 +182,29 @@ def test_a_full_disk_stops_by_name_and_room_lets_it_go_on(kafka, application, tm
     run_to_the_end(programs.counts(application, output=False), settings)
     changelog = counted(fold(read(kafka, f"{application}-counts-changelog")))
     assert changelog == dict.fromkeys(keys, 1)
+
+
+def test_a_disk_that_runs_low_stops_a_running_engine_cleanly(kafka, application, tmp_path):
+    (tmp_path / "app.py").write_text(COUNTS.format(name=application))
+    produce(kafka, programs.input_topic(application), [(b"k%d" % (i % 50), b"v") for i in range(500)])
+    room = shutil.disk_usage(tmp_path).free - ROOM
+    # At-least-once commits every 30 s: what is committed sooner was committed by the stop.
+    options = ("--guarantee", "at_least_once")
+    with engine(kafka, application, tmp_path, *options, "--disk-free-bytes-min", str(room)) as run:
+        run.until("task 0_0 runs")
+        for number in range(FILES_MAX):
+            if run.process.poll() is not None:
+                break
+            with (tmp_path / f"filler-{number}").open("wb") as filler:
+                os.posix_fallocate(filler.fileno(), 0, ROOM // 4)
+            time.sleep(0.5)
+        assert run.ends() == signals.EXIT_DISK_FULL
+        assert run.says("make room there and start again, or lower that setting")
+    assert committed_offsets(kafka, application, programs.input_topic(application), 1) == {0: 500}
+    for filler in tmp_path.glob("filler-*"):
+        filler.unlink()
+    with engine(kafka, application, tmp_path, *options) as run:
+        run.until("task 0_0 runs; 0 records restored")
+        run.process.send_signal(signal.SIGTERM)
+        assert run.ends() == signals.EXIT_STOPPED
+    assert counted(fold(read(kafka, f"{application}-counts-changelog"))) == {b"k%d" % key: 10 for key in range(50)}

@@ -143,6 +143,14 @@ def test_every_command_named_exists_with_the_options_shown(page):
             assert set(actions[1].split("|")) - known == set()
 
 
+def test_every_test_named_exists():
+    named = re.findall(r"`([\w/]+\.py)::(test_\w+)`", text_of(ROOT / "docs" / "testing.md"))
+    assert named
+    for file, test in named:
+        path = ROOT / file if "/" in file else ROOT / "tests/runtime" / file
+        assert f"\ndef {test}(" in text_of(path), (file, test)
+
+
 def test_the_options_of_up_are_all_described():
     section = README.partition("### Options of `up`")[2].partition("\n## ")[0]
     assert set(re.findall(r"`(--[a-z-]+)", section)) == options_of("up")

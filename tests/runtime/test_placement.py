@@ -108,6 +108,46 @@ def test_a_copy_that_belongs_elsewhere_goes_once_that_one_has_caught_up():
     assert world.holders() == {task: {"c"} if task in gained else before[task] for task in TASKS}
 
 
+def test_a_copy_that_has_come_furthest_stays_while_those_chosen_are_behind_it():
+    world = World("c1", "c2", "c3")
+    world.owned = dict.fromkeys(TASKS, "c3")
+    for name in ("c1", "c2"):
+        world.instances[name].held = set(TASKS) - {PLAIN}
+    behind = {(task, "c1"): 10**9 for task in TASKS}
+    world.lags = behind | {(task, "c2"): 1_000 for task in TASKS}
+    assert all(holders == {"c1", "c2"} for task, holders in world.holders().items() if task != PLAIN)
+    world.lags = behind | {(task, "c2"): 100 for task in TASKS}
+    belongs = {task: standby_instances(task, ["c1", "c2"], 1) for task in TASKS if task != PLAIN}
+    found = world.holders()
+    assert {task: found[task] for task in belongs} == {
+        t: {"c2"} if b == ["c2"] else {"c1", "c2"} for t, b in belongs.items()
+    }
+
+
+def test_a_newcomer_warms_up_all_of_its_share_at_once():
+    """No bound like max.warmup.replicas: what is placed at it is its standbys, and they stay."""
+    world = World("c1", "c2")
+    world.owned = dict.fromkeys(TASKS, "c1")
+    assert {task for task, holders in world.holders().items() if holders == {"c2"}} == set(TASKS) - {PLAIN}
+    assert world.instances["c2"].placement.lags() == dict.fromkeys(set(TASKS) - {PLAIN})
+
+
+def test_newcomers_share_what_there_is_to_warm_up():
+    world = World("c1", "c2", "c3")
+    world.owned = dict.fromkeys(TASKS, "c1")
+    found = [holders for task, holders in world.holders().items() if task != PLAIN]
+    assert all(len(holders) == 1 for holders in found)
+    assert all(sum(holders == {name} for holders in found) > len(found) // 3 for name in ("c2", "c3"))
+
+
+def test_without_replicas_nobody_warms_up():
+    """Nor is there anything to wait for: who starts joins, and restores what the group gives it."""
+    world = World("c1", "c2", "c3", replicas=0)
+    world.owned = dict.fromkeys(TASKS, "c1")
+    assert not any(world.holders().values())
+    assert [world.instances[name].placement.lags() for name in ("c2", "c3")] == [{}, {}]
+
+
 def test_an_instance_that_is_gone_for_a_moment_moves_nothing():
     world = World("a", "b", "c")
     before = world.holders()

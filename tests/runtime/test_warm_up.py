@@ -47,6 +47,11 @@ def test_alone_it_joins_at_once():
     assert World(owners={}).after()
 
 
+def test_with_no_standbys_placed_at_it_it_joins_at_once():
+    """As with more instances than tasks."""
+    assert World(lags={}).after()
+
+
 @pytest.mark.parametrize(("lag", "joins"), [(None, False), (11, False), (10, True)])
 def test_it_waits_for_its_standbys(lag, joins):
     world = World(lags={"0_0": lag, "0_1": 0})

@@ -81,6 +81,7 @@ class Restoring:
     lent: bool = False  # a process of its own has the store, which is closed here
     stays_here: bool = False  # a process failed with it: it goes on in the thread
     told: bool = False  # that it has begun
+    shown: tuple[int, int] = (0, 0)  # position and records: the furthest that was reported
 
     def __post_init__(self) -> None:
         """A restore begins where the store stands."""

@@ -227,6 +227,7 @@ class Report:
 
     def _store(self, handle: Handle) -> status.StatusRecord:
         restoring = handle.restoring
+        position, lag, records = _progress(handle)
         return status.StoreStatus(
             **self._common,
             task=handle.task if handle.task != "global" else "0_0",
@@ -239,11 +240,11 @@ class Report:
             generation=handle.opened.generation if handle.opened is not None else None,
             changelog=self._blueprint.changelog(handle.spec),
             start=handle.start,
-            position=handle.position,
+            position=position,
             end=handle.end,
             snapshot_end=restoring.end if restoring is not None else None,
-            lag=handle.lag,
-            restored_records=restoring.records if restoring is not None else 0,
+            lag=lag,
+            restored_records=records,
             rate_per_second=_restore_rate(handle) if restoring is not None else None,
             cause=restoring.cause if restoring is not None and (restoring.records or not handle.running) else None,
             restore_started_at=int(restoring.began_at * 1000) if restoring is not None else None,
@@ -263,6 +264,19 @@ def _rss(pid: int) -> int:
         return int(psutil.Process(pid).memory_info().rss)
     except psutil.Error:
         return 0
+
+
+def _progress(handle: Handle) -> tuple[int | None, int | None, int]:
+    """Position, lag and restored records, none of which goes back while one restore lasts.
+
+    After its process was killed it goes on from what was on disk, which readers are told; in reports the furthest that was
+    reached stands until it is passed.
+    """
+    restoring, position, end, lag = handle.restoring, handle.position, handle.end, handle.lag
+    if restoring is None or handle.running or position is None:
+        return position, lag, restoring.records if restoring is not None else 0
+    restoring.shown = furthest, records = max(restoring.shown, (position, restoring.records))
+    return furthest, lag if lag is None or end is None else min(lag, max(0, end - furthest)), records
 
 
 def _restore_rate(handle: Handle) -> float | None:

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -40,7 +40,7 @@ News = tuple["Child", dict[str, Any] | None]
 
 @dataclass
 class Lease:
-    """A store that a child has. `records` and `bytes` are what was restored before."""
+    """A store that a child has. `records` and `bytes` are what was restored before; `told` is what the child had by each position."""
 
     number: int
     wanted: TakeOver
@@ -48,7 +48,13 @@ class Lease:
     restoring: Restoring
     records: int
     bytes: int
+    told: dict[int, tuple[int, int]] = field(default_factory=dict)
     recalled_at: float | None = None
+
+    def restored(self, position: int) -> tuple[int, int]:
+        """Records and bytes that were restored up to a position that the child has told."""
+        records, size = self.told.get(max((told for told in self.told if told <= position), default=0), (0, 0))
+        return self.records + records, self.bytes + size
 
 
 class Child:

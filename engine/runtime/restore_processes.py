@@ -141,6 +141,7 @@ class RestoreProcesses:
         if "position" in news:
             restoring.phase = "applying"
             restoring.position = news["position"]
+            lease.told[restoring.position] = news["records"], news["bytes"]
             restoring.records, restoring.bytes = lease.records + news["records"], lease.bytes + news["bytes"]
         elif "waits" in news:
             log.warning("restoring %s-%d waits: %s", *restoring.place, news["waits"])
@@ -175,6 +176,8 @@ class RestoreProcesses:
             wanted.stores[restoring.store_name] = lease.opened
             position = restoring.store.position
             restoring.position = restoring.start if position is None else position
+            # What a killed one had applied and not brought to the disk is applied again, and counts once.
+            restoring.records, restoring.bytes = lease.restored(restoring.position)
             restoring.phase = "queued"
             if trouble is not None:
                 log.warning(

@@ -15,13 +15,15 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from engine.changelog.topics import Topics
+from engine.control import reporter
+from engine.control.status import StoreStatus
 from engine.errors import DiskFull, TaskCorrupted
 from engine.runtime import restore_child, restore_processes
 from engine.runtime.restorer import Restorer
 from engine.stores import memory_budget
 from engine.topology.stores import StoreSpec
 from tests.runtime import programs
-from tests.runtime.harness import EngineProcess, config, create, eventually, produce, read, running
+from tests.runtime.harness import EngineProcess, config, create, eventually, produce, read, reports, running
 
 RECORDS = 210_000
 KEYS = 100_000
@@ -159,7 +161,8 @@ def test_several_partitions_come_back_through_processes_while_a_healthy_one_goes
 
 
 @pytest.mark.kafka
-def test_after_a_process_was_killed_its_restore_goes_on_where_it_was(kafka, lost, tmp_path, caplog):
+def test_after_a_process_was_killed_its_restore_goes_on_where_it_was(kafka, lost, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(reporter, "_ROUND_SECONDS", 0.02)
     with running(lost.build, settings(kafka, lost, tmp_path / "state")) as engine, caplog.at_level(logging.WARNING):
         send(engine, signal.SIGKILL, share=0.7)
         assert lost.content(engine) == lost.folds
@@ -168,6 +171,18 @@ def test_after_a_process_was_killed_its_restore_goes_on_where_it_was(kafka, lost
         assert all("ended with -9" in why for *_, why in told)
         # What RocksDB had on disk when it died: not all, but never nothing.
         assert all(0 < offset < RECORDS for _, _, offset, _ in told)
+        # Applied twice counts once.
+        restored = [t.restores["rows"].records for t in engine.tasks.running() if t.partition in LARGE]
+        assert restored == [RECORDS, RECORDS]
+    went_back_to, went_back = {partition: offset for _, partition, offset, _ in told}, []
+    for partition in LARGE:
+        stores = [r for r in reports(kafka, engine) if isinstance(r, StoreStatus) and r.partition == partition]
+        progress = [(r.position, r.restored_records) for r in stores if r.store == "rows" and r.position is not None]
+        went_back += [position for position, _ in progress if went_back_to[partition] < position < RECORDS]
+        assert progress == sorted(progress)
+        lags = [r.lag for r in stores if r.store == "rows" and r.lag is not None]
+        assert lags == sorted(lags, reverse=True)
+    assert went_back
 
 
 @pytest.mark.kafka

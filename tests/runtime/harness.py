@@ -11,11 +11,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourcePatternType,
+    ResourceType,
+)
 
 from engine.config import EngineConfig
 from engine.control import status
+from engine.embedded import kafka as embedded
 from engine.instance import Engine
+from tests.stack import KafkaUnderTest
 
 ROOT = Path(__file__).resolve().parents[2]
 # The machine may run other things beside a test.
@@ -30,6 +41,23 @@ def eventually(condition: Callable[[], object], what: str, seconds: float = PATI
             return found
         time.sleep(0.05)
     raise AssertionError(f"not within {seconds:.0f} s: {what}")
+
+
+@contextmanager
+def guarded_broker(directory: Path, monkeypatch):
+    """A broker of one test's own that knows access rules; without one for a resource everybody may do everything with it."""
+    authorizer = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
+    monkeypatch.setitem(embedded.SETTINGS, "authorizer.class.name", authorizer)
+    monkeypatch.setitem(embedded.SETTINGS, "allow.everyone.if.no.acl.found", "true")
+    with embedded.RunningKafka(directory, heap="256m") as broker:
+        yield KafkaUnderTest(broker.bootstrap_servers, broker.pid or 0)
+
+
+def deny(kafka, kind: ResourceType, name: str, operation: AclOperation) -> None:
+    """Forbid an operation on all resources of a kind whose name begins with `name`."""
+    rule = (kind, name, ResourcePatternType.PREFIXED, "User:ANONYMOUS", "*", operation, AclPermissionType.DENY)
+    binding, admin = AclBinding(*rule), kafka.admin()
+    admin.create_acls([binding])[binding].result(20)
 
 
 def create(kafka, topic: str, *, partitions: int = 1, config: dict[str, str] | None = None) -> str:

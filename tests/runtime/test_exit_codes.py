@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from confluent_kafka.admin import AclOperation, ResourceType
 
 from engine.runtime import signals
 from tests.runtime import programs
@@ -23,8 +24,10 @@ from tests.runtime.harness import (
     config,
     counted,
     create,
+    deny,
     eventually,
     fold,
+    guarded_broker,
     produce,
     read,
     run_to_the_end,
@@ -151,6 +154,23 @@ def test_a_record_that_fails_is_1_and_a_missing_topic_is_2(kafka, application, t
     with engine(kafka, application, tmp_path) as run:
         assert run.ends() == signals.EXIT_CONFIG == 2
         assert run.says(f"{application}-missing.in does not exist")
+
+
+def test_a_forbidden_transactional_id_or_group_is_1_and_named(tmp_path, monkeypatch):
+    with guarded_broker(tmp_path / "kafka", monkeypatch) as kafka:
+        for kind, operation, what in (
+            (ResourceType.TRANSACTIONAL_ID, AclOperation.WRITE, "Transactional Id authorization failed"),
+            (ResourceType.GROUP, AclOperation.READ, "Group authorization failed"),
+        ):
+            name = kafka.unique("forbidden")
+            create(kafka, programs.input_topic(name))
+            create(kafka, programs.output_topic(name))
+            (tmp_path / "app.py").write_text(PROGRAM.format(name=name))
+            deny(kafka, kind, name, operation)
+            with engine(kafka, name, tmp_path) as run:
+                assert run.ends() == signals.EXIT_FAILED
+                assert run.says(what)
+                assert run.says("Give the engine's principal the right to it")
 
 
 def test_a_full_disk_stops_by_name_and_room_lets_it_go_on(kafka, application, tmp_path):

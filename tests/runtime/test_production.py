@@ -2,14 +2,23 @@
 
 import pytest
 from confluent_kafka import Consumer as Client
-from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
+from confluent_kafka.admin import AclOperation, ResourceType
 
 from engine import Consumed, Materialized, Produced, serdes
-from engine.embedded import kafka as embedded
 from engine.errors import Fatal, TopologyError
 from tests.runtime import programs
-from tests.runtime.harness import alter, config, create, eventually, produce, read, run_to_the_end, running
-from tests.stack import KafkaUnderTest
+from tests.runtime.harness import (
+    alter,
+    config,
+    create,
+    deny,
+    eventually,
+    guarded_broker,
+    produce,
+    read,
+    run_to_the_end,
+    running,
+)
 
 pytestmark = pytest.mark.kafka
 FUTURE_MS = 4_000_000_000_000
@@ -171,26 +180,11 @@ def test_a_changelog_record_is_never_skipped(kafka, tmp_path):
 
 
 def test_a_forbidden_topic_stops_the_engine_with_the_missing_right(tmp_path, monkeypatch):
-    monkeypatch.setitem(
-        embedded.SETTINGS, "authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
-    )
-    monkeypatch.setitem(embedded.SETTINGS, "allow.everyone.if.no.acl.found", "true")
-    with embedded.RunningKafka(tmp_path / "kafka", heap="256m") as broker:
-        kafka = KafkaUnderTest(broker.bootstrap_servers, broker.pid or 0)
+    with guarded_broker(tmp_path / "kafka", monkeypatch) as kafka:
         name = kafka.unique("forbidden")
         create(kafka, programs.input_topic(name))
         create(kafka, programs.output_topic(name))
-        deny = AclBinding(
-            ResourceType.TOPIC,
-            programs.output_topic(name),
-            ResourcePatternType.LITERAL,
-            "User:ANONYMOUS",
-            "*",
-            AclOperation.WRITE,
-            AclPermissionType.DENY,
-        )
-        admin = kafka.admin()
-        admin.create_acls([deny])[deny].result(20)
+        deny(kafka, ResourceType.TOPIC, programs.output_topic(name), AclOperation.WRITE)
         produce(kafka, programs.input_topic(name), [(b"k", b"v")])
         with pytest.raises(Fatal, match="Give the engine's principal the right"):
             run_to_the_end(programs.passed_through(name), config(kafka, name, tmp_path / "state"))

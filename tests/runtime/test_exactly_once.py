@@ -101,6 +101,31 @@ def test_at_least_once_loses_nothing(kafka, application, tmp_path):
     assert all(totals[key] >= count for key, count in expected.items())
 
 
+@pytest.mark.parametrize("step", ["before-commit", "after-commit"])
+def test_at_least_once_repeats_what_came_after_the_last_commit_and_nothing_else(kafka, application, tmp_path, step):
+    batch = 200
+    # Every record is told by its value, and by its offset in its partition.
+    rows = [(b"k%d" % i, b"%d" % i, 1_000, i % 2) for i in range(5_000)]
+    produce(kafka, programs.input_topic(application), rows)
+    settings = config(
+        kafka, application, tmp_path / "state", guarantee=AT_LEAST_ONCE, poll_records=batch, commit_interval_ms=0
+    )
+    with EngineProcess("passed_through", settings, crash=f"{step}:5") as first:
+        assert first.wait() == -9
+    committed = committed_offsets(kafka, application, programs.input_topic(application), 2)
+    assert sum(committed.values()) > 0
+    run_to_the_end(programs.passed_through(application), settings)
+    times = Counter(int(value) for _, value, *_ in read(kafka, programs.output_topic(application)))
+    assert times.keys() == set(range(5_000))
+    twice = [number for number, count in times.items() if count > 1]
+    assert set(times.values()) <= {1, 2}
+    # The number's half is its offset.
+    assert all(number // 2 >= committed[number % 2] for number in twice)
+    # A commit follows every turn, in which each of the two tasks takes one batch, or what is over of one beside it.
+    assert len(twice) <= 2 * 2 * batch
+    assert (step == "after-commit") == (not twice)
+
+
 @pytest.mark.parametrize("guarantee", [EXACTLY_ONCE, AT_LEAST_ONCE])
 def test_repartitioned_counts_add_up(kafka, tmp_path, guarantee):
     name = kafka.unique("regrouped")

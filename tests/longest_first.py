@@ -7,6 +7,7 @@ is not named comes after, as pytest finds it.
 LONGEST_FIRST = [
     "tests/acceptance/test_first_light.py",
     "tests/faults/test_chaos.py",
+    "tests/faults/test_chaos_command.py",
     "tests/interop/test_change_of_hands.py",
     "tests/runtime/test_exactly_once.py",
     "tests/runtime/test_exit_codes.py",

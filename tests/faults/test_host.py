@@ -5,16 +5,31 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
+from confluent_kafka import KafkaException
 
 from engine import Consumed, Materialized, Processor, PunctuationType, TopologyTestDriver, serdes
-from engine.runtime.state_directory import StateDirectory
 from engine.stores import open_store
 from tests.faults.lengths import SEED, SOAK_SECONDS_MAX, lengths, of_soak
+from tests.runtime import programs
+from tests.runtime.harness import (
+    EngineProcess,
+    committed_offsets,
+    config,
+    counted,
+    create,
+    eventually,
+    fold,
+    produce,
+    read,
+)
 from tests.stores.test_lifecycle import _WRITER, SPECS, get
 from tests.stores.vectors import Context
 
@@ -23,12 +38,14 @@ HOUR_MS = 3_600_000
 _SECOND_ENGINE = """
 import sys, time
 from pathlib import Path
+from engine import Engine, EngineConfig
 from engine.errors import StateDirectoryLocked
-from engine.runtime.state_directory import StateDirectory
+from tests.runtime import programs
+name, bootstrap_servers, state_dir = sys.argv[1:]
 for _ in range(20):
     began = time.monotonic()
     try:
-        StateDirectory(Path(sys.argv[1]), "shop").lock()
+        Engine(programs.counts(name), EngineConfig(name, bootstrap_servers, state_dir=Path(state_dir), listen=None)).run()
     except StateDirectoryLocked as error:
         print(time.monotonic() - began, error)
 """
@@ -41,18 +58,44 @@ def run_here(program, *arguments):
     )
 
 
-def test_of_two_engines_on_one_directory_the_second_ends_by_name_twenty_times_of_twenty(tmp_path):
-    first = StateDirectory(tmp_path, "shop")
-    first.lock()
-    try:
-        kept = first.identity()
-        with run_here(_SECOND_ENGINE, tmp_path) as second:
-            told = second.stdout.read().splitlines()
+@pytest.mark.kafka
+def test_of_two_engines_on_one_directory_the_second_ends_by_name_twenty_times_of_twenty(kafka, tmp_path):
+    """Its start is timed, not the interpreter's. The first one works meanwhile, and goes on."""
+    name = kafka.unique("twice")
+    create(kafka, programs.input_topic(name), partitions=2)
+    create(kafka, programs.output_topic(name), partitions=2)
+    settings = config(kafka, name, tmp_path / "state", commit_interval_ms=50)
+    sent, stop = Counter(), threading.Event()
+
+    def arrive():
+        while not stop.is_set():
+            keys = [b"k%d" % (number % 50) for number in range(500)]
+            produce(kafka, programs.input_topic(name), [(key, b"v") for key in keys])
+            sent.update(keys)
+            stop.wait(0.05)
+
+    def done():
+        try:
+            return sum(max(at, 0) for at in committed_offsets(kafka, name, programs.input_topic(name), 2).values())
+        except KafkaException:
+            return 0  # the group's coordinator is not up yet
+
+    with EngineProcess("counts", settings) as first, ThreadPoolExecutor(1) as beside:
+        arriving = beside.submit(arrive)
+        try:
+            before = eventually(done, "work")
+            with run_here(_SECOND_ENGINE, name, kafka.bootstrap_servers, settings.state_dir) as second:
+                told = second.stdout.read().splitlines()
+            eventually(lambda: done() > before, "more work")
+        finally:
+            stop.set()
+        arriving.result()
         assert len(told) == 20
-        assert all(float(line.split()[0]) < 1 and f"process {os.getpid()}" in line for line in told)
-        assert first.identity() == kept
-    finally:
-        first.unlock()
+        assert all(float(line.split()[0]) < 1 and f"process {first.process.pid}" in line for line in told)
+        assert first.process.poll() is None
+        eventually(lambda: done() == sent.total(), "all of it")
+        assert first.stop() == 0
+    assert counted(fold(read(kafka, f"{name}-counts-changelog"))) == dict(sent)
 
 
 class Watch(Processor):

@@ -1,4 +1,6 @@
-"""What runs under chaos: two sub-topologies in one transaction after the other, a store in each, an output."""
+"""What runs under chaos: two sub-topologies in one transaction after the other, a store in each, an output; and what fails."""
+
+from collections import Counter
 
 from engine import Consumed, Grouped, Materialized, Produced, serdes
 
@@ -17,3 +19,16 @@ def counts(builder):
 def passed_through(builder):
     """No store: what comes out is compared record for record."""
     builder.stream("in", Consumed(serdes.string, serdes.string)).to("out", Produced(serdes.string, serdes.string))
+
+
+def forgetful(builder):
+    """Counts that are kept in the process and in no store: whoever takes over begins anew."""
+    seen = Counter()
+
+    def count(key, _value):
+        seen[key] += 1
+        return key, str(seen[key])
+
+    builder.stream("in", Consumed(serdes.string, serdes.string)).map(count).to(
+        "out", Produced(serdes.string, serdes.string)
+    )

@@ -43,10 +43,16 @@ def test_a_key_has_an_owner_standbys_and_a_partition(kafka, tmp_path):
     with running(build_of(name), one) as first, running(build_of(name), two) as second:
         pair = {"one": first, "two": second}
 
+        def runners():
+            return {t.id: each for each, engine in pair.items() for t in engine.tasks.running()}
+
         def known():
-            owners = [ask(engine, "counts/owner", partition=p) for engine in pair.values() for p in range(3)]
-            run = sum(len(engine.tasks.running()) for engine in pair.values()) == 5
-            return run and all(o["active"] and len(o["standbys"]) == 1 for o in owners)
+            """Whether both have tasks, and each tells of every partition who runs it, and that the other stands by."""
+            runs = runners()
+            if len(runs) < 5 or len(set(runs.values())) < len(pair):
+                return False
+            told = [(p, ask(engine, "counts/owner", partition=p)) for engine in pair.values() for p in range(3)]
+            return all(o.get("active") and o["active"]["instance"] == runs[f"0_{p}"] and o["standbys"] for p, o in told)
 
         eventually(lambda: all(e.phase == "running" for e in pair.values()), "their services")
         eventually(known, "owner and standby of each partition, at both")
@@ -57,7 +63,7 @@ def test_a_key_has_an_owner_standbys_and_a_partition(kafka, tmp_path):
             for key, owner in owners.items():
                 active, (standby,) = owner["active"], owner["standbys"]
                 assert {each["instance"]: each["address"] for each in (active, standby)} == addresses
-                assert owner["task"] in {t.id for t in pair[active["instance"]].tasks.running()}
+                assert active["instance"] == runners()[owner["task"]]
                 eventually(lambda key=key: value(ask(first, "counts/entries", key=key)) == 1, "its count")
 
         for each, engine in pair.items():

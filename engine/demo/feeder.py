@@ -73,10 +73,10 @@ class Feeder:
             self._flush()
             self._report(f"{name}: {len(rows):,} rows")
 
-    def once(self) -> int:
-        """Send what is left of one year as fast as it goes; returns how many departures that were."""
+    def once(self, speed: float | None = None, stopped: Callable[[], bool] = lambda: False) -> int:
+        """Send what is left of one year, at `speed` or as fast as it goes; returns how many departures that were."""
         sent = 0
-        for at, key, value, partition in self._remaining(forever=False):
+        for at, key, value, partition in self._paced(speed, stopped, forever=False):
             self._send("flights", key, value, at, partition)
             sent += 1
         self._flush()
@@ -84,17 +84,24 @@ class Feeder:
 
     def replay(self, speed: float, stopped: Callable[[], bool] = lambda: False) -> None:
         """Send departures for ever, `speed` seconds of theirs in each second of ours."""
+        for at, key, value, partition in self._paced(speed, stopped, forever=True):
+            self._send("flights", key, value, at, partition)
+        self._flush()
+
+    def _paced(
+        self, speed: float | None, stopped: Callable[[], bool], *, forever: bool
+    ) -> Iterator[tuple[int, bytes, bytes, int]]:
+        """The departures that remain, each when it is due, until stopped."""
         begin, first = time.monotonic(), None
-        for at, key, value, partition in self._remaining(forever=True):
-            first = at if first is None else first
-            due = begin + (at - first) / 1000 / speed
-            while (wait := due - time.monotonic()) > 0:
-                if stopped():
-                    self._flush()
-                    return
+        for departure in self._remaining(forever=forever):
+            first = departure[0] if first is None else first
+            due = begin if speed is None else begin + (departure[0] - first) / 1000 / speed
+            while (wait := due - time.monotonic()) > 0 and not stopped():
                 self._producer.poll(0)
                 time.sleep(min(wait, TICK_SECONDS))
-            self._send("flights", key, value, at, partition)
+            if stopped():
+                return
+            yield departure
 
     def _remaining(self, *, forever: bool) -> Iterator[tuple[int, bytes, bytes, int]]:
         """Departures not yet in the topic: (time, key, value, partition), in order of time."""

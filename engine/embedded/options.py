@@ -30,9 +30,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--demo",
         choices=("replay", "once", "off"),
         default="replay",
-        help="flights year after year at a speed to watch, one year as fast as it goes, or no application (replay)",
+        help="flights year after year at a speed to watch, one year as fast as it goes or at a speed, or no application (replay)",
     )
-    parser.add_argument("--speed", type=float, help="flight-seconds per second of a replay (the feeder's own choice)")
+    parser.add_argument("--speed", type=float, help="flight-seconds per second (the feeder's own choice)")
     parser.add_argument("--kafka-heap", default="1g", help="memory that Kafka's Java may use (1g)")
 
 

@@ -27,7 +27,9 @@ class Command(BaseCommand):
         parser.add_argument("--prepare", action="store_true", help="create the topics, fill the tables, end")
         parser.add_argument("--mode", choices=["replay", "once"], default="replay")
         parser.add_argument(
-            "--speed", type=float, default=DEFAULT_SPEED, help="seconds of flights in one second of replay"
+            "--speed",
+            type=float,
+            help=f"seconds of flights in one second ({DEFAULT_SPEED:.0f} in replay, as fast as it goes once)",
         )
         parser.add_argument("--bootstrap-servers", default=os.environ.get("KAFKA_BOOTSTRAP_SERVERS"))
 
@@ -35,7 +37,7 @@ class Command(BaseCommand):
         """Run until done (prepare, once) or stopped (replay)."""
         if not options["bootstrap_servers"]:
             raise CommandError("no broker is named: set KAFKA_BOOTSTRAP_SERVERS or give --bootstrap-servers")
-        if options["speed"] <= 0:
+        if options["speed"] is not None and options["speed"] <= 0:
             raise CommandError("--speed must be above 0")
         stopping = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: stopping.set())
@@ -46,8 +48,8 @@ class Command(BaseCommand):
             if options["prepare"]:
                 return
             if options["mode"] == "once":
-                self.stdout.write(f"flights: {feeder.once():,} departures sent")
+                self.stdout.write(f"flights: {feeder.once(options['speed'], stopping.is_set):,} departures sent")
             else:
-                feeder.replay(options["speed"], stopping.is_set)
+                feeder.replay(options["speed"] or DEFAULT_SPEED, stopping.is_set)
         except StatehouseError as error:
             raise CommandError(str(error)) from error

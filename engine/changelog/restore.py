@@ -126,6 +126,7 @@ class Reader:
             }
         )
         self.reading: dict[Place, Restoring] = {}
+        self._paused: set[Place] = set()
         self.failed: Place | None = None
         self.polled = 0  # records of the last step
 
@@ -143,22 +144,30 @@ class Reader:
     def remove(self, restoring: Restoring) -> None:
         """Stop reading a partition."""
         if self.reading.get(restoring.place) is restoring:
+            # The client keeps a partition paused beyond its assignment: whoever reads it next would wait for ever.
+            self.resume([restoring])
             del self.reading[restoring.place]
             self._consumer.incremental_unassign([TopicPartition(restoring.changelog, restoring.partition)])
 
     def pause(self, restorings: Iterable[Restoring]) -> None:
-        """Fetch no more for these until `resume`."""
-        self._consumer.pause([TopicPartition(*r.place) for r in restorings if r.place in self.reading])
+        """Fetch no more for these until `resume` or `remove`."""
+        places = {r.place for r in restorings if r.place in self.reading}
+        self._paused |= places
+        self._consumer.pause([TopicPartition(*place) for place in places])
 
     def resume(self, restorings: Iterable[Restoring]) -> None:
         """Fetch for these again."""
-        self._consumer.resume([TopicPartition(*r.place) for r in restorings if r.place in self.reading])
+        places = {r.place for r in restorings if r.place in self._paused}
+        self._paused -= places
+        self._consumer.resume([TopicPartition(*place) for place in places])
 
     def rewind(self) -> None:
         """After a step that raised: what it had polled is polled again, from where each store stands."""
+        paused = [restoring for place, restoring in self.reading.items() if place in self._paused]
         for restoring in list(self.reading.values()):
             self.remove(restoring)
             self.add(restoring)
+        self.pause(paused)
 
     def step(self, timeout: float = POLL_SECONDS, records_max: int = BATCH_RECORDS) -> int:
         """Apply one batch; returns the bytes that it had. Partitions that are done are still read until removed.

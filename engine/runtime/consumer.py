@@ -78,6 +78,7 @@ class Consumer:
         self._consume = client.consume
         self._closed = False
         self._begins: dict[tuple[str, int], int] = {}
+        self._ends: dict[tuple[str, int], int] = {}
 
     def poll(self, timeout: float) -> list[RawBatch]:
         """What has arrived, one batch a partition; waits up to `timeout` seconds when there is nothing.
@@ -92,10 +93,11 @@ class Consumer:
                 messages += self._consume(self._poll_records - 1, 0)
         return batches(messages) if messages else []
 
-    def assign(self, offsets: Iterable[TopicPartition]) -> None:
-        """Read partitions from these offsets on, beside those read already."""
+    def assign(self, offsets: Iterable[TopicPartition], ends: Mapping[tuple[str, int], int] | None = None) -> None:
+        """Read partitions from these offsets on, beside those read already; `ends` are as far as they are known to go."""
         found = list(offsets)
         if found:
+            self._ends.update(ends or {})
             self._begins.update({(p.topic, p.partition): p.offset for p in found})
             self.client.incremental_assign(found)
 
@@ -103,6 +105,8 @@ class Consumer:
         """Stop reading partitions, and drop what was fetched of them."""
         found = [TopicPartition(topic, partition) for topic, partition in partitions]
         if found:
+            # The client keeps a partition paused beyond its assignment: whoever reads it next would wait for ever.
+            self.client.resume(found)
             self.client.incremental_unassign(found)
 
     def pause(self, partition: tuple[str, int]) -> None:
@@ -119,7 +123,10 @@ class Consumer:
         The position passes transaction markers, so 0 means that nothing is left to read.
         """
         _, high = self.client.get_watermark_offsets(TopicPartition(*partition), cached=True)
-        return None if high < 0 else max(0, high - self.position(partition))
+        position = self.position(partition)
+        # What the client saw last may be of a former assignment: then the end that the take-over saw is the newer one.
+        high = max(high, self._ends.get(partition, -1))
+        return None if high < 0 or high < position else high - position
 
     def position(self, partition: tuple[str, int]) -> int:
         """The offset after what was polled, markers passed; where reading began while nothing was polled."""

@@ -83,6 +83,7 @@ class TakeOver(TaskStores):
     places: list[Place]
     resets: Mapping[str, str]  # by topic: where to begin without a committed offset
     committed: dict[Place, Committed] = field(default_factory=dict)
+    ends: dict[Place, int] = field(default_factory=dict)  # of its inputs, read before anything of it was fetched
     cancelled: bool = False
     stays: bool = False  # whether a cancelled one stays here as a standby
     error: Exception | None = None
@@ -119,6 +120,7 @@ class Preparation:
             return False
         found = {(p.topic, p.partition): p for p in answered}
         ends, begins = self._watermarks(wanted)
+        wanted.ends = {place: ends[place] for place in wanted.places}
         self._decide_offsets(wanted, found, begins, ends)
         for name, spec in wanted.specs.items():
             self._open(wanted, name, spec, begins, ends)
@@ -181,7 +183,8 @@ class Preparation:
         for name, changelog in wanted.changelogs.items():
             place = (changelog or "", wanted.partition)
             filled = place in ends and ends[place] > begins[place]
-            if filled:
+            # Those of a transaction that was aborted are none.
+            if filled and holds_records(self._topics.client, place, begins[place], ends[place]):
                 raise Fatal(
                     f"task {wanted.task}: no offset is committed for its inputs, yet store {name} holds state (changelog "
                     f"{changelog}-{wanted.partition} has records up to {ends[place]}). The offsets expired or were deleted, "

@@ -152,7 +152,13 @@ class Tasks:
             if wanted.error is not None:
                 self._failed(task, wanted.error)
                 continue
-            self._start(task, wanted)
+            try:
+                self._start(task, wanted)
+            except (RebuildTask, Retry) as error:
+                # Processors may read their stores as they begin, and find one damaged.
+                wanted.close(clean=False)
+                self._failed(task, error)
+                continue
             started = True
         if started:
             self._publish()
@@ -273,7 +279,8 @@ class Tasks:
         task.start(wanted.committed, wanted.stores)
         for place in task.places:
             self._by_place[place] = task
-        self.consumer.assign(TopicPartition(p[0], p[1], c.offset) for p, c in wanted.committed.items())
+        begins = (TopicPartition(p[0], p[1], c.offset) for p, c in wanted.committed.items())
+        self.consumer.assign(begins, wanted.ends)
         log.info("task %s runs; %d records restored", task.id, restored)
         for restoring in wanted.restores:
             if restoring.records:

@@ -85,7 +85,7 @@ class Input:
     def unassign(self, _places):
         pass
 
-    def assign(self, offsets):
+    def assign(self, offsets, _ends=None):
         for place in offsets:
             self.position = place.offset
 

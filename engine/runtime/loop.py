@@ -213,7 +213,8 @@ class Loop:
         first = next((at for at, task in enumerate(running) if task.id == self._first), 0)
         self._first = None
         for task in running[first:] + running[:first]:
-            if task.held:
+            # Until the group knows its offsets nothing of it may be written: starting over would count that twice.
+            if task.held or not task.confirmed:
                 continue
             if self.uncommitted_bytes >= self._config.uncommitted_bytes_max:
                 # A commit first; whoever did not get a turn now is the first then.
@@ -241,7 +242,7 @@ class Loop:
         return min(max(due, 0.001), POLL_SECONDS_MAX)
 
     def _commit_due(self) -> bool:
-        if self._commit_now:
+        if self._commit_now or not all(t.confirmed for t in self._tasks.running()):
             return True
         if time.monotonic() - self._committer.committed_at >= self._commit_every:
             return True

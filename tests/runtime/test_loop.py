@@ -129,6 +129,7 @@ class Writing:
 
     SIZE = 60
     held = dirty = False
+    confirmed = True
 
     def __init__(self, name, done):
         self.id = name

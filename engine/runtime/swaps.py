@@ -74,6 +74,9 @@ class Swaps:
 
     def _give_up(self, swap: Swap, why: str) -> None:
         swap.task.held = False
+        if swap.phase == "handed-over" and swap.opened is not None:
+            # The restorer has let go of it.
+            swap.opened.store.close()
         if not swap.ended:
             swap.move("failed", why)
         self._restorer.wake()

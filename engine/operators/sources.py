@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from engine import serdes
@@ -10,6 +11,9 @@ from engine.operators.context import NodeContext
 from engine.operators.processor import Output, Processor, implements
 from engine.records import Batch, RawBatch, Record, Tombstone
 from engine.topology.operations import GlobalSource, Source
+
+# Told of a row that cannot be read, and why.
+Refuse = Callable[[RawBatch, int, Exception], None]
 
 
 class Reader:
@@ -24,13 +28,13 @@ class Reader:
         self._by_topic: dict[str, tuple[Any, Any]] = {}
         self.partition_time: dict[str, int] = {}
 
-    def decode(self, raw: RawBatch, handlers: Any) -> tuple[Batch, list[int]]:
-        """The records of `raw` that could be read, and their offsets. Raises what the handler raises for the others."""
+    def decode(self, raw: RawBatch, refused: Refuse) -> tuple[Batch, list[int]]:
+        """The records of `raw` that could be read, and their offsets. Raises what `refused` raises for the others."""
         key_serde, value_serde = self._serdes(raw.topic)
         try:
             batch = self._batch(raw, key_serde, value_serde)
         except Exception:  # noqa: BLE001 - a serde of the user's may raise anything; the rows say which one it was
-            raw, batch = self._by_row(raw, key_serde, value_serde, handlers)
+            raw, batch = self._by_row(raw, key_serde, value_serde, refused)
         if self._extractor is not None:
             batch = self._extract(raw.topic, batch)
         if batch.keys and min(batch.timestamps) < 0:
@@ -66,14 +70,14 @@ class Reader:
             offsets=raw.offsets,
         )
 
-    def _by_row(self, raw: RawBatch, key_serde: Any, value_serde: Any, handlers: Any) -> tuple[RawBatch, Batch]:
-        """Find the rows that cannot be read, hand them to the handler, and decode the rest."""
+    def _by_row(self, raw: RawBatch, key_serde: Any, value_serde: Any, refused: Refuse) -> tuple[RawBatch, Batch]:
+        """Find the rows that cannot be read, tell them, and decode the rest."""
         kept = []
         for row in range(len(raw.keys)):
             try:
                 self._batch(_rows(raw, [row]), key_serde, value_serde)
-            except Exception as error:  # noqa: BLE001 - the handler decides about whatever a serde raises
-                handlers.deserialization(raw, row, error)
+            except Exception as error:  # noqa: BLE001 - a handler decides about whatever a serde raises
+                refused(raw, row, error)
             else:
                 kept.append(row)
         raw = _rows(raw, kept)
@@ -114,10 +118,6 @@ class SourceProcessor(Processor):
         super().init(context)
         self.reader = Reader(self.operation, context)
 
-    def decode(self, raw: RawBatch, handlers: Any) -> tuple[Batch, list[int]]:
-        """See `Reader.decode`."""
-        return self.reader.decode(raw, handlers)
-
     def process(self, batch: Batch) -> Output:
         """Nothing is left to do."""
         return batch
@@ -132,10 +132,6 @@ class GlobalSourceProcessor(Processor):
         super().init(context)
         self.reader = Reader(self.operation, context)
         self._store = context.store(self.operation.store)
-
-    def decode(self, raw: RawBatch, handlers: Any) -> tuple[Batch, list[int]]:
-        """See `Reader.decode`."""
-        return self.reader.decode(raw, handlers)
 
     def process(self, batch: Batch) -> Output:
         """Write the batch's last value of each key; records without a key are dropped."""

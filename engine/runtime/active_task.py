@@ -20,7 +20,7 @@ from engine.changelog.restore import Restoring
 from engine.errors import Fatal
 from engine.records import RawBatch
 from engine.runtime.plan import Plan
-from engine.runtime.record_queue import Inputs, Place, RecordQueue
+from engine.runtime.record_queue import Inputs, Place, RecordQueue, Refused
 from engine.runtime.task import Collector, Handlers, Task, TaskContext
 from engine.topology.stores import StoreSpec
 
@@ -122,12 +122,16 @@ class ActiveTask:
             self.parts.max_task_idle_ms,
             self.parts.lag,
         )
-        self._make_processors()
+        self._make_processors(self._committed_times())
         self.move("running")
         # All offsets are committed at once, changed or not: the group must know them before anything is written.
         self.dirty = True
 
-    def _make_processors(self) -> None:
+    def _committed_times(self) -> dict[str, int]:
+        """Partition times by topic: of each a task reads one partition."""
+        return {place[0]: c.time for place, c in self.committed.items() if c.time != partition_time.UNKNOWN}
+
+    def _make_processors(self, partition_times: Mapping[str, int]) -> None:
         self.context.stream_time = max((c.time for c in self.committed.values()), default=partition_time.UNKNOWN)
         self.context.timestamp = self.context.stream_time
         # Sorted, so that the latest of each name wins.
@@ -142,6 +146,7 @@ class ActiveTask:
             caching=self.parts.caching,
             counts=self.node_counts,
         )
+        self.task.go_on_from(partition_times)
 
     # -- records ------------------------------------------------------------------------------------------------------
 
@@ -153,10 +158,17 @@ class ActiveTask:
             if not raw.offsets:
                 return None
         self.parts.received(raw)
-        batch, offsets = self._running().decode(raw)
-        queue.add(batch, offsets, raw.offsets[-1] + 1)
+        refused: list[Refused] = []
+        batch, offsets = self._running().decode(raw, lambda *row: refused.append(Refused(*row)))
+        queue.add(batch, offsets, raw.offsets[-1] + 1, refused)
+        self._refuse(queue)
         self.dirty = True
         return queue
+
+    def _refuse(self, queue: RecordQueue) -> None:
+        """Let the handler decide about what could not be decoded, within the commit that takes the position past it."""
+        for refused in queue.passed():
+            self.parts.handlers.deserialization(*refused)
 
     def process(self, now_ms: int, records_max: int) -> int:
         """Process what may go now, `records_max` records or a little more; returns how many that were."""
@@ -166,6 +178,9 @@ class ActiveTask:
         for topic, batch in self.inputs.take(now_ms):
             # Said again: what was accepted may have waited here while a commit passed.
             self.dirty = True
+            for queue in self.inputs.by_place.values():
+                if queue.refused:
+                    self._refuse(queue)
             task.process(topic, batch)
             done += len(batch.keys)
             if done >= records_max:
@@ -223,7 +238,7 @@ class ActiveTask:
             queue.clear(at.offset, at.time)
         if self.task is not None:
             self.task.close()
-        self._make_processors()
+        self._make_processors(self._committed_times())
         # Nothing is open any more, but a task that never committed still owes the group its offsets.
         self.dirty = not self.confirmed
         return [TopicPartition(p[0], p[1], c.offset) for p, c in self.committed.items()]
@@ -262,9 +277,10 @@ class ActiveTask:
             raise Fatal(f"store {name} of task {self.id} was to be replaced amid a commit: a fault of the engine")
         opened.keys_estimate, opened.drained_total = self.stores[name].keys_estimate, self.stores[name].drained_total
         self.stores = {**self.stores, name: opened}
-        if self.task is not None:
-            self.task.close()
-        self._make_processors()
+        former = self._running()
+        former.close()
+        # What was decoded may be further than what was processed.
+        self._make_processors(former.partition_times())
 
     # -- the end ------------------------------------------------------------------------------------------------------
 

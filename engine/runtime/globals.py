@@ -101,7 +101,7 @@ class GlobalTables:
             # No task could mend it, and the client reads that partition no more: the table would stand still unseen.
             raise Fatal(f"global table: {error}. Start again: global tables are rebuilt at each start") from error
         for raw in found:
-            batch, _ = self._task.decode(raw)
+            batch, _ = self._task.decode(raw, self._task.handlers.deserialization)
             self._task.process(raw.topic, batch)
         return len(messages)
 

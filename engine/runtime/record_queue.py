@@ -6,16 +6,33 @@ and an empty partition is waited for unless its lag is known to be 0. Owner: the
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
-from engine.records import Batch
+from engine.records import Batch, RawBatch
 
 Place = tuple[str, int]
 NEVER_WAIT = -1
 
 
+class Refused(NamedTuple):
+    """A record that could not be decoded: a row of what was polled, and why."""
+
+    raw: RawBatch
+    row: int
+    error: Exception
+
+    @property
+    def offset(self) -> int:
+        """Its place in the partition."""
+        return self.raw.offsets[self.row]
+
+
 class RecordQueue:
-    """Decoded records of one partition, oldest first. `position` is the next offset that has not been processed."""
+    """Decoded records of one partition, oldest first. `position` is the next offset that has not been processed.
+
+    What could not be decoded waits in its place: it counts once the position passes it, together with its neighbours.
+    """
 
     def __init__(self, place: Place, position: int, partition_time: int) -> None:
         self.place = place
@@ -25,14 +42,16 @@ class RecordQueue:
         self.partition_time = partition_time
         self.waiting = 0
         self.paused = False
+        self.refused: deque[Refused] = deque()
         self._chunks: deque[tuple[Batch, list[int], int]] = deque()
         self._row = 0  # first record of the first chunk that was not taken
 
-    def add(self, batch: Batch, offsets: list[int], behind: int) -> None:
-        """Append decoded records; `behind` is the offset after the last one received, kept by a handler or not."""
+    def add(self, batch: Batch, offsets: list[int], behind: int, refused: Iterable[Refused] = ()) -> None:
+        """Append decoded records; `behind` is the offset after the last one received, decoded or `refused`."""
         self.received = behind
+        self.refused.extend(refused)
         if not batch.keys:
-            # Everything in it was skipped: once all before it is processed, so is it.
+            # Nothing in it could be decoded: once all before it is processed, so is it.
             if not self._chunks:
                 self.position = behind
             else:
@@ -41,6 +60,11 @@ class RecordQueue:
             return
         self._chunks.append((batch, offsets, behind))
         self.waiting += len(batch.keys)
+
+    def passed(self) -> Iterator[Refused]:
+        """What could not be decoded and lies before the position; each is given once."""
+        while self.refused and self.refused[0].offset < self.position:
+            yield self.refused.popleft()
 
     def head_time(self) -> int:
         """Event time of the next record; only while some wait."""
@@ -80,6 +104,7 @@ class RecordQueue:
     def clear(self, position: int, partition_time: int) -> None:
         """Forget everything and go on from `position`."""
         self._chunks.clear()
+        self.refused.clear()
         self._row = 0
         self.waiting = 0
         self.position = self.received = position

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from engine import names
 from engine.operators import families  # noqa: F401 - registers every operation's processor
 from engine.operators.processor import Output, Processor, Routed, build
+from engine.operators.sources import Reader
 from engine.records import Batch, RawBatch
 from engine.runtime.plan import Plan, Step
 from engine.runtime.punctuation import Punctuation, Schedules
@@ -113,13 +114,25 @@ class Task:
         """The real name of a topic of the topology."""
         return names.repartition_topic(self.context.application_id, topic) if internal else topic
 
-    def decode(self, raw: RawBatch) -> tuple[Batch, list[int]]:
-        """Deserialise what came from a topic; returns the records kept and their offsets.
+    def decode(self, raw: RawBatch, refused: Callable[[RawBatch, int, Exception], None]) -> tuple[Batch, list[int]]:
+        """Deserialise what came from a topic; returns the records kept and their offsets, and tells `refused` the others.
 
-        Event times are extracted here, before partitions are merged by them. Raises what the handler raises.
+        Event times are extracted here, before partitions are merged by them. Raises what `refused` raises.
         """
-        source: Any = self.processors[self.sources[raw.topic]]
-        return source.decode(raw, self.handlers)  # type: ignore[no-any-return]
+        return self._reader(raw.topic).decode(raw, refused)
+
+    def partition_times(self) -> dict[str, int]:
+        """The highest event time decoded of each topic so far, where a timestamp extractor is told it."""
+        return {topic: at for topic in self.sources for topic, at in self._reader(topic).partition_time.items()}
+
+    def go_on_from(self, partition_times: Mapping[str, int]) -> None:
+        """Decode as if records of these highest event times had come before; once, before anything is decoded."""
+        for topic, at in partition_times.items():
+            self._reader(topic).partition_time[topic] = at
+
+    def _reader(self, topic: str) -> Reader:
+        source: Any = self.processors[self.sources[topic]]
+        return source.reader  # type: ignore[no-any-return]
 
     def process(self, topic: str, batch: Batch) -> None:
         """Run decoded records of one source topic through the task, in order, punctuating in stream time."""

@@ -241,9 +241,9 @@ class TopologyTestDriver:
         )
         table = self._globals.get(topic)
         if table is not None:
-            table.process(table.decode(raw, self._handlers)[0])
+            table.process(table.reader.decode(raw, self._handlers.deserialization)[0])
             return
-        batch, _ = self._task.decode(raw)
+        batch, _ = self._task.decode(raw, self._handlers.deserialization)
         self._task.process(topic, batch)
         if not self._caching:
             # As in Kafka Streams' test driver every record is a commit of its own: what logs by commit shows each step.

@@ -1,6 +1,7 @@
 """A broker made up as logs, and a producer of it whose transactions happen whole or not at all."""
 
 CHANGELOG = "shop-counts-changelog"
+DEAD = "dead-letters"
 
 
 class Broker:
@@ -10,6 +11,7 @@ class Broker:
         self.logs = {place: [] for place in places}
         self.changelogs = {partition: [] for _, partition in places}
         self.output = []
+        self.dead = []
         self.committed = dict.fromkeys(self.logs, 0)
 
 
@@ -24,7 +26,7 @@ class Transaction:
         self.forget()
 
     def forget(self):
-        self.output, self.acks, self.offsets = [], [], []
+        self.output, self.dead, self.acks, self.offsets = [], [], [], []
         self.changelogs = {partition: [] for partition in self.broker.changelogs}
 
     def poll(self):
@@ -33,9 +35,10 @@ class Transaction:
     def partitions_of(self, _topic):
         return len(self.broker.changelogs)
 
-    def send(self, _topic, keys, values, timestamps, *_, **__):
+    def send(self, topic, keys, values, timestamps, *_, **__):
         assert len(timestamps) == len(keys)
-        self.output += zip(keys, values, strict=True)
+        written = self.dead if topic == DEAD else self.output
+        written += zip(keys, values, strict=True)
 
     def send_changelog(self, topic, partition, records, acked, _headers=None):
         assert topic == CHANGELOG
@@ -47,6 +50,7 @@ class Transaction:
 
     def commit(self):
         self.broker.output += self.output
+        self.broker.dead += self.dead
         for partition, records in self.changelogs.items():
             # Each log that it wrote ends with a marker, as on a real broker.
             self.broker.changelogs[partition] += records + [None] * bool(records)

@@ -22,6 +22,7 @@ from engine.changelog.restore import Restoring
 from engine.config import EngineConfig
 from engine.errors import BrokerUnavailable, TaskCorrupted
 from engine.records import RawBatch
+from engine.runtime import active_task
 from engine.runtime import loop as loops
 from engine.runtime.aborts import OutcomeUnknown, RebalanceOvertook, TransactionAborted
 from engine.runtime.active_task import Committed, OpenStore, TaskParts
@@ -30,9 +31,10 @@ from engine.runtime.commit import Committer
 from engine.runtime.loop import Loop
 from engine.runtime.mapping import TaskMapping
 from engine.runtime.membership import Membership
+from engine.runtime.task import Task
 from engine.runtime.tasks import Tasks
 from engine.stores import open_store
-from tests.faults.broker_on_paper import CHANGELOG, Broker, Transaction
+from tests.faults.broker_on_paper import CHANGELOG, DEAD, Broker, Transaction
 from tests.faults.lengths import SEED, lengths
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - mkdtemp makes a directory of its own there
@@ -41,6 +43,7 @@ INPUTS = ("left", "right")
 POLL_RECORDS = 3
 RESTORED_AT_ONCE = 3
 STEPS = 60
+UNREADABLE = b"\xff"
 TROUBLE = ("overtaken", "aborted", "no coordinator", "unknown, committed", "unknown, lost", "away")
 # What two instances need at most to settle: callbacks, restores and what is left to read, a few records a turn.
 TURNS_TO_SETTLE = 200
@@ -52,6 +55,7 @@ class GroupedBroker(Broker):
     def __init__(self):
         super().__init__([(topic, p) for topic in INPUTS for p in (0, 1)])
         self.generation = 0
+        self.known = set()  # places whose offsets were committed once
         self.owners = dict.fromkeys(TASKS)  # which instance has a task, or has to give it up first
         self.moving = set()
 
@@ -84,6 +88,10 @@ class TroubledTransaction(Transaction):
     def commit(self):
         trouble = self.take_trouble()
         if trouble is None or trouble == "unknown, committed":
+            for partition, records in self.changelogs.items():
+                known = {(topic, partition) for topic in INPUTS} <= self.broker.known
+                assert known or not records, "written before the group knew an offset"
+            self.broker.known |= {(place.topic, place.partition) for place in self.offsets}
             super().commit()
         if trouble is not None:
             self.unknown = True
@@ -140,7 +148,7 @@ class Input:
     def lag(self, place):
         return len(self.broker.logs[place]) - self.positions[place]
 
-    def assign(self, offsets):
+    def assign(self, offsets, _ends=None):
         for place in offsets:
             assert (place.topic, place.partition) not in self.positions, "assigned twice"
             self.positions[place.topic, place.partition] = place.offset
@@ -170,12 +178,21 @@ class Input:
         pass
 
 
+class ReadingTask(Task):
+    """A task whose processors read their store as they begin, as suppress does."""
+
+    def __init__(self, plan, context, stores, *more, **named):
+        if getattr(stores["counts"], "unreadable", False):
+            raise TaskCorrupted("a test says so")
+        super().__init__(plan, context, stores, *more, **named)
+
+
 class Restores:
-    """The restorer, without a thread: what is `held` finishes later."""
+    """The restorer, without a thread: what is `held` finishes later. The next store that it opens may be `unreadable`."""
 
     def __init__(self, broker, folder):
         self.broker, self.folder = broker, folder
-        self.held = False
+        self.held = self.unreadable = False
         self.wanted = []
         self.standbys = SimpleNamespace(published=())
 
@@ -201,8 +218,19 @@ class Restores:
             while not restoring.done:
                 upto = min(restoring.position + RESTORED_AT_ONCE, end)
                 restoring.apply([r for r in log[restoring.position : upto] if r is not None], upto)
+            store.unreadable, self.unreadable = self.unreadable, False
             wanted.stores = {"counts": OpenStore(spec, store, None, CHANGELOG)}
         return done
+
+
+class DeadLetters:
+    """What becomes of records that no serde takes: the place of each, in the transaction that takes the position past it."""
+
+    def __init__(self, producer):
+        self.producer = producer
+
+    def deserialization(self, raw, row, _error):
+        self.producer.send(DEAD, [(raw.topic, raw.partition)], [raw.offsets[row]], [0])
 
 
 class Instance:
@@ -215,7 +243,7 @@ class Instance:
         parts = TaskParts(
             application_id="shop",
             collector=self.producer,
-            handlers=None,
+            handlers=DeadLetters(self.producer),
             wall_clock=lambda: 0,
             lag=self.input.lag,
             seen=lambda _: 0,
@@ -271,6 +299,7 @@ class Turns:
         for name in ("RETRY_SECONDS", "OVERTAKEN_SECONDS"):
             self.mended.enter_context(mock.patch.object(loops, name, 0.0))
         self.mended.enter_context(mock.patch.object(loops, "ABORTS_IN_A_ROW_MAX", 10_000))
+        self.mended.enter_context(mock.patch.object(active_task, "Task", ReadingTask))
         self.folder = Path(tempfile.mkdtemp(dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None))
         topics = SimpleNamespace(partition_counts=lambda asked: dict.fromkeys(asked, 2))
         self.blueprint = survey(topology(backend), EngineConfig("shop"), topics)
@@ -312,7 +341,8 @@ class Turns:
     def produce(self, topic, partition, count, key):
         for _ in range(count):
             self.clock += 1
-            self.broker.logs[topic, partition].append((f"{partition}{key}".encode(), self.clock))
+            found = UNREADABLE if key is None else f"{partition}{key}".encode()
+            self.broker.logs[topic, partition].append((found, self.clock))
 
     def turn(self, which, before, after, delivers, commits):
         self.instances[which].turn(before, after, delivers=delivers, commits=commits)
@@ -377,6 +407,10 @@ class Turns:
             # Of a store on disk it is a property.
             setattr(store.backend, "_damage" if store.backend.persistent else "damaged", "a test says so")
 
+    def a_store_is_damaged_as_it_opens(self, which):
+        """The next take-over there finds it only when its processors begin."""
+        self.instances[which].restores.unreadable = True
+
     def restores_take_their_time(self, which, held):
         self.instances[which].restores.held = held
 
@@ -388,6 +422,13 @@ class Turns:
             count = int.from_bytes(value, "big")
             assert count > written.get(key.decode(), 0), "written twice"
             written[key.decode()] = count
+        unreadable = [
+            (place, offset)
+            for place, log in self.broker.logs.items()
+            for offset, (key, _) in enumerate(log[: self.broker.committed[place]])
+            if key == UNREADABLE
+        ]
+        assert sorted(self.broker.dead) == sorted(unreadable)
         logged = {p: self.fold(self.broker.changelogs[p]) for p in (0, 1)}
         assert logged == {p: self.expected(p) for p in (0, 1)}
         assert written == logged[0] | logged[1]
@@ -396,7 +437,8 @@ class Turns:
         found = {}
         for topic in INPUTS:
             for key, _ in self.broker.logs[topic, partition][: self.broker.committed[topic, partition]]:
-                found[key.decode()] = found.get(key.decode(), 0) + 1
+                if key != UNREADABLE:
+                    found[key.decode()] = found.get(key.decode(), 0) + 1
         return found
 
     @staticmethod
@@ -453,6 +495,7 @@ HAPPENS_TO_ONE = {
     "expelled": "is_expelled",
     "dies": "dies",
     "damage": "a_store_fails",
+    "opens damaged": "a_store_is_damaged_as_it_opens",
 }
 
 
@@ -461,20 +504,23 @@ def steps(chance):
     for _ in range(STEPS):
         which = chance.randrange(2)
         kind = chance.choices(
-            ("turn", "produce", "trouble", "moves", "hears", "expelled", "dies", "held", "damage"),
-            (12, 6, 3, 3, 1, 1, 1, 3, 1),
+            ("turn", "produce", "trouble", "moves", "hears", "expelled", "dies", "held", "damage", "opens damaged"),
+            (12, 6, 3, 3, 1, 1, 1, 3, 1, 1),
         )[0]
         match kind:
             case "turn":
                 arrive = chance.randrange(6), chance.randrange(6)
                 yield "turn", (which, *arrive, chance.random() < 0.5, chance.random() < 0.5)
             case "produce":
-                yield "produce", (chance.choice(INPUTS), chance.randrange(2), chance.randint(1, 5), chance.choice("ab"))
+                yield (
+                    "produce",
+                    (chance.choice(INPUTS), chance.randrange(2), chance.randint(1, 5), chance.choice(["a", "b", None])),
+                )
             case "trouble":
                 yield "is_in_for_trouble", (which, chance.choice(TROUBLE))
             case "moves":
                 yield "moves", (chance.choice(TASKS),)
-            case "hears" | "expelled" | "dies" | "damage":
+            case "hears" | "expelled" | "dies" | "damage" | "opens damaged":
                 yield HAPPENS_TO_ONE[kind], (which,)
             case "held":
                 yield "restores_take_their_time", (which, chance.random() < 0.5)

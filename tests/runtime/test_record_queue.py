@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from engine.records import Batch
-from engine.runtime.record_queue import Inputs, RecordQueue
+from engine.records import Batch, RawBatch
+from engine.runtime.record_queue import Inputs, RecordQueue, Refused
 
 
 def queue(topic, *timestamps, partition=0):
@@ -100,3 +100,23 @@ def test_any_mix_goes_in_the_order_of_one_record_at_a_time(seed):
         heads[topic] += 1
     inputs = Inputs([queue(t, *found) for t, found in times.items()], 0, lambda _: 0)
     assert taken(inputs) == expected
+
+
+def test_what_could_not_be_decoded_counts_once_the_position_has_passed_it():
+    raw = RawBatch("a", 0, [0, 1, 2, 3, 4], *([None] * 5 for _ in range(2)), [1, 2, 3, 4, 5], None)
+    bad = [Refused(raw, row, ValueError()) for row in (0, 2, 4)]
+    found = RecordQueue(("a", 0), 0, -1)
+    found.add(Batch(["k", "k"], ["v", "v"], [2, 4], offsets=[1, 3]), [1, 3], 5, bad)
+    assert list(found.passed()) == []
+    found.take_until(2, inclusive=True)
+    # Up to the next record that counts.
+    assert [refused.offset for refused in found.passed()] == [0, 2]
+    assert list(found.passed()) == []
+    found.take_chunk()
+    assert [refused.offset for refused in found.passed()] == [4]
+    # Nothing before it: it is passed as it comes.
+    found.add(Batch([], [], []), [], 6, [Refused(raw._replace(offsets=[5]), 0, ValueError())])
+    assert [refused.offset for refused in found.passed()] == [5]
+    found.add(Batch(["k"], ["v"], [7], offsets=[7]), [7], 8, [Refused(raw._replace(offsets=[6]), 0, ValueError())])
+    found.clear(6, 4)
+    assert list(found.passed()) == []

@@ -6,15 +6,18 @@ from collections import Counter
 from functools import partial
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import Producer, TopicPartition
 
+from engine import Consumed, Engine, Produced, serdes
 from engine.changelog.restore import Cancelled, build_generation
 from engine.control import application_records
 from engine.errors import Fatal
 from engine.runtime import housekeeping
+from engine.runtime.aborts import TransactionAborted
 from engine.stores import open_store
 from tests.runtime import programs
 from tests.runtime.harness import (
+    PATIENCE_SECONDS,
     EngineProcess,
     config,
     counted,
@@ -200,6 +203,51 @@ def test_state_without_committed_offsets_is_refused(kafka, application, tmp_path
     future.result()
     with pytest.raises(Fatal, match="no offset is committed for its inputs, yet store counts holds state"):
         run_to_the_end(programs.counts(application), settings)
+
+
+def test_records_of_an_aborted_transaction_are_no_state(kafka, application, tmp_path):
+    """A first transaction that did not come through leaves changelog records and no offset: nothing is counted twice."""
+    expected = fill(kafka, application)
+    changelog = create(kafka, f"{application}-counts-changelog", partitions=2, config={"cleanup.policy": "compact"})
+    died = Producer({"bootstrap.servers": kafka.bootstrap_servers, "transactional.id": f"{application}-died"})
+    died.init_transactions()
+    died.begin_transaction()
+    for partition in (0, 1):
+        died.produce(changelog, bytes(16), b"k0", partition)
+    died.flush()
+    died.abort_transaction()
+    run_to_the_end(programs.counts(application), config(kafka, application, tmp_path / "state"))
+    assert counted(fold(read(kafka, changelog))) == expected
+
+
+def test_a_timestamp_extractor_knows_the_partition_time_of_before_a_restart_and_an_abort(kafka, application, tmp_path):
+    def build(builder):
+        consumed = Consumed(
+            serdes.string,
+            serdes.string,
+            timestamp_extractor=lambda record, latest: record.timestamp if record.value == "timed" else latest,
+        )
+        values = builder.stream(programs.input_topic(application), consumed)
+        values.to(programs.output_topic(application), Produced(serdes.string, serdes.string))
+
+    settings = config(kafka, application, tmp_path / "state", poll_records=1, commit_interval_ms=0)
+    produce(kafka, programs.input_topic(application), [(b"k", b"timed", 5_000)])
+    run_to_the_end(build, settings)
+    fails = ["with the first record"]
+
+    def fail(step):
+        # The commit before it has only offsets.
+        if step == "before-commit" and engine.loop.processed_total and fails:
+            fails.pop()
+            raise TransactionAborted("a test says so")
+
+    produce(kafka, programs.input_topic(application), [(b"k", b"first", 1_000), (b"k", b"second", 1_000)])
+    engine = Engine(build, settings.with_(stop_when_caught_up=True), crash_point=fail)
+    engine.start()
+    engine.wait(PATIENCE_SECONDS)
+    assert not fails
+    written = [(value, at) for _, value, at, _ in read(kafka, programs.output_topic(application))]
+    assert written == [(b"timed", 5_000), (b"first", 5_000), (b"second", 5_000)]
 
 
 def test_the_library_builds_a_generation_without_an_engine(kafka, application, tmp_path):

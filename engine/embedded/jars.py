@@ -25,7 +25,7 @@ CACHE_VARIABLE = "STATEHOUSE_CACHE_DIR"
 LOCK_FILE = Path(__file__).with_name("jars.lock")
 # slf4j-simple: Kafka's published dependencies name no logging backend; this one writes to stderr in 15 KB.
 ROOTS = {
-    "kafka": ("org.apache.kafka:kafka_2.13:4.3.1", "org.slf4j:slf4j-simple:1.7.36"),
+    "kafka": ("org.apache.kafka:kafka_2.13:4.4.0", "org.slf4j:slf4j-simple:1.7.36"),
     "streams": (
         "org.apache.kafka:kafka-streams:4.3.1",
         "org.apache.kafka:kafka-streams-test-utils:4.3.1",

@@ -29,9 +29,7 @@ STOP_SECONDS = 20
 ANSWER_SECONDS = 2
 
 # One node for one developer: everything has one replica, internal topics have few partitions (each costs files and
-# memory), groups start without waiting for more members. How often timed-out transactions are looked for stays at Kafka's 10 s:
-# Kafka 4.3 loses the abort markers of those that it finds while it starts and its partitions have no leader yet
-# (KAFKA-20734), and the first look comes after one such interval. What was aborted would be seen with the next commit.
+# memory), groups start without waiting for more members. How often timed-out transactions are looked for stays at Kafka's 10 s.
 SETTINGS = {
     "process.roles": "broker,controller",
     "node.id": NODE_ID,

@@ -40,15 +40,15 @@ def arrives(monkeypatch):
     return script
 
 
-def test_the_lock_names_the_broker_and_its_45_dependencies_and_a_log_to_stderr():
+def test_the_lock_names_the_broker_and_its_44_dependencies_and_a_log_to_stderr():
     coordinates = [jar.coordinate for jar in jars.locked("kafka")]
-    assert coordinates[0] == "org.apache.kafka:kafka_2.13:4.3.1"
-    assert len(coordinates) == len(set(coordinates)) == 46
+    assert coordinates[0] == "org.apache.kafka:kafka_2.13:4.4.0"
+    assert len(coordinates) == len(set(coordinates)) == 45
     assert all(len(jar.sha256) == 64 and jar.size > 0 for jar in jars.locked("kafka"))
 
 
 def test_with_an_empty_cache_all_jars_are_missing():
-    assert len(jars.missing("kafka")) == 46
+    assert len(jars.missing("kafka")) == 45
 
 
 def test_a_good_download_is_kept_and_counted(arrives, cache):

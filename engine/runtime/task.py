@@ -123,7 +123,10 @@ class Task:
 
     def partition_times(self) -> dict[str, int]:
         """The highest event time decoded of each topic so far, where a timestamp extractor is told it."""
-        return {topic: at for topic in self.sources for topic, at in self._reader(topic).partition_time.items()}
+        found: dict[str, int] = {}
+        for topic in self.sources:
+            found |= self._reader(topic).partition_time
+        return found
 
     def go_on_from(self, partition_times: Mapping[str, int]) -> None:
         """Decode as if records of these highest event times had come before; once, before anything is decoded."""

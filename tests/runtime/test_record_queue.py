@@ -115,8 +115,9 @@ def test_what_could_not_be_decoded_counts_once_the_position_has_passed_it():
     found.take_chunk()
     assert [refused.offset for refused in found.passed()] == [4]
     # Nothing before it: it is passed as it comes.
-    found.add(Batch([], [], []), [], 6, [Refused(raw._replace(offsets=[5]), 0, ValueError())])
+    later = RawBatch("a", 0, [5, 6], [None, None], [None, None], [6, 7], None)
+    found.add(Batch([], [], []), [], 6, [Refused(later, 0, ValueError())])
     assert [refused.offset for refused in found.passed()] == [5]
-    found.add(Batch(["k"], ["v"], [7], offsets=[7]), [7], 8, [Refused(raw._replace(offsets=[6]), 0, ValueError())])
+    found.add(Batch(["k"], ["v"], [7], offsets=[7]), [7], 8, [Refused(later, 1, ValueError())])
     found.clear(6, 4)
     assert list(found.passed()) == []

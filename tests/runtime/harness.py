@@ -90,7 +90,7 @@ def produce(kafka, topic: str, records: Iterable[tuple]) -> None:
                 break
             except BufferError:
                 producer.poll(0.1)
-    assert producer.flush(30) == 0
+    assert producer.flush(PATIENCE_SECONDS) == 0
 
 
 def read(kafka, topic: str, *, committed: bool = True) -> list[tuple[bytes, bytes, int, int]]:

@@ -138,8 +138,8 @@ def test_instances_stop_or_pause_many_times(kafka, tmp_path, kind, count, progra
     run = chaos(kafka, tmp_path, program=program, faults=count, kinds=(kind,), records=100_000, every=(0.1, 10.0))
     report = holds(run)
     assert report.faults == {kind: count}
-    # Who was stopped has committed what it had, and who was paused may have had no task: some faults find nothing open.
-    assert report.faults_under_load > count / 4
+    # An instance that was stopped has committed what it had.
+    assert kind == "stop" or report.faults_under_load > count / 2
     assert report.stop_seconds_max <= 10
     if program == "counts":
         no_store_was_wiped(tmp_path)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import OFFSET_INVALID, IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
 
 # Re-exported by the package without saying so, hence the ignore.
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 
 # How long an administrative request may take: brokers that are slower are in trouble.
 ANSWER_SECONDS = 30.0
+# How long a question about offsets may take before it is asked again. An answer that was lost with its connection, or
+# swallowed on its way, never comes, and whoever asks holds up a task's start.
+QUESTION_SECONDS = 5.0
 RETRY_SECONDS = 0.1
 RENEW_SECONDS = 2.0
 
@@ -170,15 +173,19 @@ class Topics:
     ) -> dict[tuple[str, int], int]:
         isolation = IsolationLevel.READ_COMMITTED if committed_only else IsolationLevel.READ_UNCOMMITTED
         admin = self.admin
-        futures = admin.list_offsets(dict(asked), isolation_level=isolation, request_timeout=ANSWER_SECONDS)
+        futures = admin.list_offsets(dict(asked), isolation_level=isolation, request_timeout=QUESTION_SECONDS)
         found = {}
         for place, future in futures.items():
+            what = f"the offsets of {place.topic}-{place.partition} could not be read"
             try:
-                found[place.topic, place.partition] = future.result().offset
+                offset = future.result().offset
             except KafkaException as error:
-                what = f"the offsets of {place.topic}-{place.partition} could not be read"
                 # The future keeps the error, whose traceback has this frame: in that circle the client would stay.
                 raise broker_errors.named(error, what) from error.with_traceback(None)
+            if offset == OFFSET_INVALID:
+                # What the client says, and without an error, of a leader that did not answer in time.
+                raise BrokerUnavailable(f"{what}: its leader does not answer. Check the brokers")
+            found[place.topic, place.partition] = offset
         return found
 
     def begin_offsets(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:

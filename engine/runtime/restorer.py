@@ -26,8 +26,11 @@ from engine.stores import memory_budget
 
 log = logging.getLogger(__name__)
 
-# How long one question for committed offsets may hold up the restores beside it.
+# How long one question for committed offsets may hold up the restores beside it. A client that gave up a question drops
+# its connection, so brokers that take longer would never be heard: with nothing to hold up, each question waits twice
+# as long as the one before.
 OFFSETS_SECONDS = 1.0
+OFFSETS_SECONDS_MAX = 4.0
 IDLE_SECONDS = 0.05
 STOP_SECONDS = 30.0
 # With only standbys to follow, submitted tasks wait no longer than this.
@@ -191,7 +194,7 @@ class Restorer:
                 continue
             self._promote(wanted)
             try:
-                ready = self._preparation.prepare(wanted, OFFSETS_SECONDS)
+                ready = self._preparation.prepare(wanted, self._patience(wanted))
             except BrokerUnavailable as error:
                 log.warning("task %s waits: %s", wanted.task, error)
                 self._retry(wanted)
@@ -202,9 +205,14 @@ class Restorer:
                     self._begin(wanted)
                 else:
                     self._waiting.append(wanted)
+                    wanted.note_pending()
                     if self._restoring:
                         # Asking took its time, and others are on their way.
                         return
+
+    def _patience(self, wanted: TakeOver) -> float:
+        """Seconds that the next question for its committed offsets may take."""
+        return OFFSETS_SECONDS if self._restoring else min(OFFSETS_SECONDS * 2**wanted.pending, OFFSETS_SECONDS_MAX)
 
     def _let_go(self, task: str) -> None:
         """Close what an earlier, cancelled take-over of the same task still holds open."""

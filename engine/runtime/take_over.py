@@ -35,6 +35,8 @@ DELETE_RETENTION_MS = 86_400_000
 # A process that restored for an engine which was killed holds its store for a moment longer.
 ORPHAN_SECONDS = 5.0
 ORPHAN_LOOK_SECONDS = 0.05
+# A former owner's transaction ends by itself within its timeout: whoever waits for longer is told so, so often.
+PENDING_SECONDS = 10.0
 NEW_OWNER = "new owner"
 LOST_DISK = "lost disk"
 STANDBY = "standby"
@@ -88,6 +90,20 @@ class TakeOver(TaskStores):
     stays: bool = False  # whether a cancelled one stays here as a standby
     error: Exception | None = None
     asked_at: float = field(default_factory=time.monotonic)
+    pending: int = 0  # how often its offsets were asked for in vain
+    told_at: float = field(default_factory=time.monotonic)  # when this was last said
+
+    def note_pending(self) -> None:
+        """Count that its offsets are not known yet, and say so now and then."""
+        self.pending += 1
+        now = time.monotonic()
+        if now - self.told_at >= PENDING_SECONDS:
+            self.told_at = now
+            log.warning(
+                "task %s has waited for %.0f s: the offsets of its inputs are not stable, or the brokers are slow to tell them",
+                self.task,
+                now - self.asked_at,
+            )
 
     @property
     def done(self) -> bool:

@@ -24,6 +24,7 @@ class Proxy:
         self._open = threading.Event()
         self._open.set()
         self._pairs: set[tuple[socket.socket, socket.socket]] = set()
+        self._forgotten: set[tuple[socket.socket, socket.socket]] = set()
         self._listener = socket.create_server(("127.0.0.1", port))
         threading.Thread(target=self._accept, name="proxy", daemon=True).start()
 
@@ -47,6 +48,15 @@ class Proxy:
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._pairs.discard(pair)
         return len(pairs)
+
+    def forget(self) -> int:
+        """Swallow whatever the connections of now carry from here on, for good, as a firewall that lost its table does.
+
+        New ones pass. Returns how many there were.
+        """
+        forgotten = set(self._pairs)
+        self._forgotten |= forgotten
+        return len(forgotten)
 
     def close(self) -> None:
         self._listener.close()
@@ -79,6 +89,8 @@ class Proxy:
                 if not data:
                     break
                 self._open.wait()
+                if pair in self._forgotten:
+                    continue
                 if self.delay:
                     time.sleep(self.delay)
                 sink.sendall(data)
@@ -87,5 +99,6 @@ class Proxy:
             pass  # reset, by us or by an end
         finally:
             self._pairs.discard(pair)
+            self._forgotten.discard(pair)
             for end in (source, sink):
                 end.close()

@@ -8,9 +8,11 @@ from contextlib import contextmanager
 import pytest
 from confluent_kafka import KafkaException
 
+from engine.changelog.topics import ANSWER_SECONDS, QUESTION_SECONDS, Topics
 from engine.config import EXACTLY_ONCE, GUARANTEES
 from engine.embedded import ports
 from engine.embedded.kafka import Kafka, RunningKafka
+from engine.runtime.restorer import OFFSETS_SECONDS
 from tests.faults.lengths import lengths
 from tests.faults.proxy import Proxy
 from tests.runtime import programs
@@ -195,3 +197,34 @@ def test_a_slow_a_swallowing_and_a_resetting_network(place, tmp_path, hole_secon
         assert engine.error is None
     load.is_exact()
     print(f"lag 0 after {', '.join(f'{s:.1f}' for s in took)} s (hole of {hole_seconds} s, then 3 resets)")
+
+
+def test_a_question_whose_connection_was_forgotten_is_asked_again(place):
+    name = place.application("forgotten")
+    topics = Topics({"bootstrap.servers": place.through_proxy.bootstrap_servers})
+    asked = [(programs.input_topic(name), partition) for partition in range(PARTITIONS)]
+    known = topics.end_offsets(asked)
+    assert place.proxy.forget() > 0
+    began = time.monotonic()
+    assert topics.end_offsets(asked) == known
+    # Once for the connection that is gone, and with room for a machine with more to do.
+    assert QUESTION_SECONDS / 2 < time.monotonic() - began < ANSWER_SECONDS / 2
+
+
+def test_a_task_starts_though_the_brokers_take_longer_than_a_first_question_waits(place, tmp_path):
+    name = place.application("slow")
+    load = Load(place, name)
+    load.add()
+    settings = config(place.through_proxy, name, tmp_path / "state", session_timeout_ms=20_000)
+    try:
+        with running(programs.counts(name), settings) as engine:
+            while engine.phase != "running" and engine.error is None:
+                time.sleep(0.001)
+            # There and back: longer than the first question for a task's committed offsets.
+            place.proxy.delay = 0.6 * OFFSETS_SECONDS
+            assert not engine.membership.joined, "too late: no question is slow any more"
+            load.catches_up(2 * PATIENCE_SECONDS)
+            assert engine.error is None
+    finally:
+        place.proxy.delay = 0.0
+    load.is_exact()

@@ -3,23 +3,25 @@
 The year is moved by whole weeks so that it ends in the present: Kafka expires windowed changelogs by event time, so the
 real 2013 would be deleted as it is written. Weekdays stay what they were. In replay the next year follows on the last.
 
-Each partition of `flights` holds one fixed, endless sequence of records, so its end offset alone says where to go on
-after any stop: nothing is sent twice and nothing is left out, however the feeder ended.
+Each partition of `flights` holds one fixed, endless sequence of records, so their number alone says where to go on after
+any stop. The writer commits it with the records: nothing is sent twice and nothing is left out, whatever ended.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import msgspec
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # re-exported without saying so
 
+from engine import broker_errors
+from engine.broker_errors import MissingTopic
 from engine.demo import sample
 from engine.demo.flights import PARTITIONS
-from engine.errors import BrokerUnavailable
+from engine.demo.writer import Writer
+from engine.errors import BrokerUnavailable, StatehouseError, TaskMigrated
 from engine.partitioning import partition_for
 
 WEEK_MS = 7 * 24 * 60 * 60 * 1000
@@ -27,6 +29,9 @@ WEEK_MS = 7 * 24 * 60 * 60 * 1000
 YEAR_MS = 365 * 24 * 60 * 60 * 1000
 TABLES = {"planes": "tailnum", "airlines": "carrier", "airports": "faa"}
 BROKER_SECONDS_MAX = 30.0
+# A broker that is away for longer ends the feeder; it may be started again.
+AWAY_SECONDS_MAX = 300.0
+RETRY_SECONDS = 0.5
 # Enough for several replayed years; older departures go, the stores keep what they counted.
 FLIGHTS_BYTES_MAX = 512 * 1024 * 1024
 TICK_SECONDS = 0.1
@@ -40,16 +45,7 @@ class Feeder:
     def __init__(self, bootstrap_servers: str, report: Callable[[str], None] = print) -> None:
         self._servers: dict[str, str | int | float | bool] = {"bootstrap.servers": bootstrap_servers}
         self._report = report
-        self._producer = Producer(
-            {
-                **self._servers,
-                "enable.idempotence": True,
-                "partitioner": "murmur2_random",
-                "linger.ms": 20,
-                "compression.type": "lz4",
-            }
-        )
-        self._failed: list[str] = []
+        self._writer = Writer(self._servers, [(topic, p) for topic in ("flights", *TABLES) for p in range(PARTITIONS)])
 
     def prepare(self) -> None:
         """Create the topics and fill the tables; does nothing where that was done."""
@@ -63,30 +59,60 @@ class Feeder:
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise BrokerUnavailable(f"topic {name} could not be created: {error.args[0].str()}") from error
+        self._open(BROKER_SECONDS_MAX)
         for name, key in TABLES.items():
             rows = sample.table(name)
-            if sum(self._ends(name).values()) >= len(rows):
+            if self._sent(name) >= len(rows):
                 continue
             start = self._year_start()
-            for row in rows:
-                self._send(name, str(row[key]).encode(), msgspec.json.encode(row), start)
-            self._flush()
+            try:
+                for row in rows:
+                    found = str(row[key]).encode()
+                    self._writer.send((name, partition_for(found, PARTITIONS)), found, msgspec.json.encode(row), start)
+                self._writer.commit()
+            except KafkaException as error:
+                raise broker_errors.named(error, f"the table {name} could not be written") from error
             self._report(f"{name}: {len(rows):,} rows")
 
     def once(self, speed: float | None = None, stopped: Callable[[], bool] = lambda: False) -> int:
         """Send what is left of one year, at `speed` or as fast as it goes; returns how many departures that were."""
-        sent = 0
-        for at, key, value, partition in self._paced(speed, stopped, forever=False):
-            self._send("flights", key, value, at, partition)
-            sent += 1
-        self._flush()
-        return sent
+        return self._feed(speed, stopped, forever=False)
 
     def replay(self, speed: float, stopped: Callable[[], bool] = lambda: False) -> None:
         """Send departures for ever, `speed` seconds of theirs in each second of ours."""
-        for at, key, value, partition in self._paced(speed, stopped, forever=True):
-            self._send("flights", key, value, at, partition)
-        self._flush()
+        self._feed(speed, stopped, forever=True)
+
+    def _feed(self, speed: float | None, stopped: Callable[[], bool], *, forever: bool) -> int:
+        """Send until stopped or done, through the broker's absences; returns how many departures that were."""
+        before = self._sent("flights")
+        while True:
+            try:
+                for at, key, value, partition in self._paced(speed, stopped, forever=forever):
+                    self._writer.send(("flights", partition), key, value, at)
+                self._writer.commit()
+                return self._sent("flights") - before
+            except (KafkaException, BrokerUnavailable) as error:
+                found = _named(error) if isinstance(error, KafkaException) else error
+                if not isinstance(found, BrokerUnavailable):
+                    raise found from error
+                self._report(f"what was not committed is sent again: {found}")
+                self._open(AWAY_SECONDS_MAX)
+
+    def _open(self, seconds: float) -> None:
+        """Begin where the last commit ended, once the broker answers; raises BrokerUnavailable when it does not in time."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                return self._writer.open()
+            except KafkaException as error:
+                found = _named(error)
+                # A topic that was made a moment ago has no leader yet.
+                if not isinstance(found, BrokerUnavailable | MissingTopic) or time.monotonic() > deadline:
+                    raise found from error
+                time.sleep(RETRY_SECONDS)
+
+    def _sent(self, topic: str) -> int:
+        return sum(sent for place, sent in self._writer.sent.items() if place[0] == topic)
 
     def _paced(
         self, speed: float | None, stopped: Callable[[], bool], *, forever: bool
@@ -97,8 +123,7 @@ class Feeder:
             first = departure[0] if first is None else first
             due = begin if speed is None else begin + (departure[0] - first) / 1000 / speed
             while (wait := due - time.monotonic()) > 0 and not stopped():
-                self._producer.poll(0)
-                time.sleep(min(wait, TICK_SECONDS))
+                self._writer.wait(min(wait, TICK_SECONDS))
             if stopped():
                 return
             yield departure
@@ -110,8 +135,10 @@ class Feeder:
         lengths = [0] * PARTITIONS
         for _, key, _ in year:
             lengths[places[key]] += 1
-        have = self._ends("flights")
-        base = self._base(year, places, lengths)
+        have = [self._writer.sent["flights", p] for p in range(PARTITIONS)]
+        # What is added to a departure's time of 2013: as in the records that are there, or so that the year ends now.
+        base = int(self._writer.note or self._shift(year[-1][0]))
+        self._writer.note = str(base)
         number = min((have[p] // n for p, n in enumerate(lengths) if n), default=0)
         if not forever and number > 0:
             return
@@ -126,16 +153,6 @@ class Feeder:
                 return
             number += 1
 
-    def _base(self, year: list[Departure], places: dict[bytes, int], lengths: list[int]) -> int:
-        """What is added to a departure's time of 2013: as in the records that are there, or so that the year ends now."""
-        for partition, length in enumerate(lengths):
-            found = self._first(partition) if length else None
-            if found is not None:
-                offset, timestamp = found
-                mine = [at for at, key, _ in year if places[key] == partition]
-                return timestamp - mine[offset % length] - (offset // length) * YEAR_MS
-        return self._shift(year[-1][0])
-
     @staticmethod
     def _shift(last: int) -> int:
         return (int(time.time() * 1000) - last) // WEEK_MS * WEEK_MS
@@ -143,68 +160,13 @@ class Feeder:
     def _year_start(self) -> int:
         return int(time.time() * 1000) - 53 * WEEK_MS
 
-    def _first(self, partition: int) -> tuple[int, int] | None:
-        """Offset and timestamp of the oldest record of a partition of `flights`; None if it is empty."""
-        consumer = self._consumer()
-        try:
-            low, high = self._bounds(consumer, "flights", partition)
-            if high <= low:
-                return None
-            consumer.assign([TopicPartition("flights", partition, low)])
-            message = consumer.poll(BROKER_SECONDS_MAX)
-            if message is None or message.error():
-                raise BrokerUnavailable(f"flights-{partition}@{low} could not be read: is the broker up?")
-            return int(message.offset() or 0), message.timestamp()[1]
-        finally:
-            consumer.close()
 
-    def _ends(self, topic: str) -> dict[int, int]:
-        consumer = self._consumer()
-        try:
-            return {p: self._bounds(consumer, topic, p)[1] for p in range(PARTITIONS)}
-        finally:
-            consumer.close()
-
-    def _consumer(self) -> Consumer:
-        return Consumer({**self._servers, "group.id": "statehouse-demo-feeder", "enable.auto.commit": False})
-
-    @staticmethod
-    def _bounds(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
-        """First and next offset of a partition; one that was made a moment ago has no leader yet and is asked again."""
-        deadline = time.monotonic() + BROKER_SECONDS_MAX
-        while True:
-            try:
-                low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), BROKER_SECONDS_MAX)
-            except KafkaException as error:
-                if time.monotonic() > deadline:
-                    raise BrokerUnavailable(f"{topic}-{partition} has no answer: {error.args[0].str()}") from error
-                time.sleep(TICK_SECONDS)
-            else:
-                return low, high
-
-    def _send(self, topic: str, key: bytes, value: bytes, timestamp: int, partition: int | None = None) -> None:
-        options: dict[str, Any] = {} if partition is None else {"partition": partition}
-        while True:
-            try:
-                self._producer.produce(
-                    topic, value=value, key=key, timestamp=timestamp, on_delivery=self._delivered, **options
-                )
-            except BufferError:
-                self._producer.poll(1.0)
-            else:
-                return
-
-    def _delivered(self, error: KafkaError | None, _: Any) -> None:
-        if error is not None:
-            self._failed.append(error.str())
-
-    def _flush(self) -> None:
-        left = self._producer.flush(BROKER_SECONDS_MAX)
-        if left or self._failed:
-            why = self._failed[0] if self._failed else "the broker did not answer"
-            raise BrokerUnavailable(
-                f"{left + len(self._failed)} records were not written ({why}): start the feeder again"
-            )
+def _named(error: KafkaException) -> StatehouseError:
+    found = broker_errors.named(error, "the demo's records could not be written")
+    if isinstance(found, TaskMigrated):
+        return StatehouseError("another feeder of this demo has started: one at a time")
+    # Whatever ended the transaction: it is begun again from what was committed.
+    return BrokerUnavailable(str(found)) if broker_errors.cause(error).txn_requires_abort() else found
 
 
 def _year() -> list[Departure]:

@@ -55,6 +55,8 @@ SETTINGS = {
     # Test data and history often carry times of long ago, which a retention of a week would delete within minutes; topics
     # that should forget say so themselves.
     "log.retention.ms": -1,
+    # What stood still for a week goes on afterwards: Kafka would forget where its groups were.
+    "offsets.retention.minutes": 2**31 - 1,
     "log.cleaner.enable": "true",
     "log.cleaner.backoff.ms": 5000,
     # The buffer that compaction indexes keys in; 128 MB by default, more than this broker's data needs.

@@ -209,7 +209,7 @@ class Engine:
             began=self._restore_began,
         )
         outputs = Outputs(self.topics, written_topics(self.blueprint, config))
-        self.producer = Producer(config, self.client, self.identity.transactional_id, outputs)
+        self.producer = Producer(config, self.client, self.identity.transactional_id, outputs, self._stop.is_set)
         self._started.callback(self.producer.close)
         self.handlers = PolicyHandlers(config, self.producer, self._note_error)
         self.producer.refused = self.handlers.production

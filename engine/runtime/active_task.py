@@ -72,7 +72,7 @@ class TaskParts:
     wall_clock: Callable[[], int]
     lag: Callable[[Place], int | None]
     seen: Callable[[Place], int]
-    received: Callable[[RawBatch], None]
+    received: Callable[[RawBatch, int], None]
     max_task_idle_ms: int = 0
     caching: bool = True
     global_stores: Mapping[str, Any] = field(default_factory=dict)
@@ -157,7 +157,7 @@ class ActiveTask:
             raw = _from_offset(raw, queue.received)
             if not raw.offsets:
                 return None
-        self.parts.received(raw)
+        self.parts.received(raw, self.committed[queue.place].offset)
         refused: list[Refused] = []
         batch, offsets = self._running().decode(raw, lambda *row: refused.append(Refused(*row)))
         queue.add(batch, offsets, raw.offsets[-1] + 1, refused)

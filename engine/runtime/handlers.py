@@ -34,10 +34,12 @@ class PolicyHandlers:
         self._raw: dict[tuple[str, int], deque[RawBatch]] = {}
         self._keeps_raw = "dead-letter" in (config.processing_handler, config.production_handler)
 
-    def received(self, raw: RawBatch) -> None:
-        """Raw records are about to be decoded and processed."""
+    def received(self, raw: RawBatch, committed: int) -> None:
+        """Raw records are about to be decoded and processed; those below offset `committed` are done with."""
         if self._keeps_raw:
             kept = self._raw.setdefault((raw.topic, raw.partition), deque())
+            while kept and kept[0].offsets[-1] < committed:
+                kept.popleft()
             if kept and kept[-1].offsets[-1] >= raw.offsets[0]:
                 kept.clear()  # read again after an abort
             kept.append(raw)

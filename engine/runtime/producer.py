@@ -40,10 +40,15 @@ Refused = Callable[[str, bytes | None, bytes | None, int, Any, ProductionError],
 
 
 class Producer:
-    """A producer with the guarantee of `config`."""
+    """A producer with the guarantee of `config`. Making one waits for the brokers, until `stopped`."""
 
     def __init__(
-        self, config: EngineConfig, client: Mapping[str, Any], transactional_id: str, outputs: Outputs
+        self,
+        config: EngineConfig,
+        client: Mapping[str, Any],
+        transactional_id: str,
+        outputs: Outputs,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self._config = config
         self._outputs = outputs
@@ -52,7 +57,7 @@ class Producer:
         self._message_bytes_max = int(self._settings["message.max.bytes"])
         # A compressed record's size is not known here: then the broker says first which topic has one too large.
         self._delivery = Delivery(outputs, judges_size=not COMPRESSION & set(self._settings))
-        self.transaction = Transaction(config, self._settings, outputs, self._delivery)
+        self.transaction = Transaction(config, self._settings, outputs, self._delivery, stopped)
         self._counts: dict[str, int] = {}
         self.records_total = 0
 

@@ -28,9 +28,9 @@ log = logging.getLogger(__name__)
 
 # How long one question for committed offsets may hold up the restores beside it. A client that gave up a question drops
 # its connection, so brokers that take longer would never be heard: with nothing to hold up, each question waits twice
-# as long as the one before.
+# as long as the one before, so many times.
 OFFSETS_SECONDS = 1.0
-OFFSETS_SECONDS_MAX = 4.0
+OFFSETS_DOUBLINGS_MAX = 2
 IDLE_SECONDS = 0.05
 STOP_SECONDS = 30.0
 # With only standbys to follow, submitted tasks wait no longer than this.
@@ -212,7 +212,8 @@ class Restorer:
 
     def _patience(self, wanted: TakeOver) -> float:
         """Seconds that the next question for its committed offsets may take."""
-        return OFFSETS_SECONDS if self._restoring else min(OFFSETS_SECONDS * 2**wanted.pending, OFFSETS_SECONDS_MAX)
+        doublings = 0 if self._restoring else min(wanted.pending, OFFSETS_DOUBLINGS_MAX)
+        return OFFSETS_SECONDS * float(2**doublings)
 
     def _let_go(self, task: str) -> None:
         """Close what an earlier, cancelled take-over of the same task still holds open."""

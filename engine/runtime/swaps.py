@@ -39,7 +39,9 @@ class Swaps:
                 self._exchange(swap)
             elif swap.phase == "ready" and not swap.task.dirty:
                 swap.task.held = True
-                swap.target = swap.task.stores[swap.store].store.position
+                live = swap.task.stores[swap.store].store.position
+                # One that never held a record has no position: the new one stands at the changelog's end as it is.
+                swap.target = swap.restoring.position if live is None and swap.restoring is not None else live
                 swap.move("holding")
 
     def turn(self) -> None:

@@ -101,9 +101,7 @@ class Tasks:
                 self.roll_back()
         finally:
             # Whatever failed above is the loop's to mend; these tasks are another member's from now on.
-            for name in tasks:
-                self._close(name, clean=clean, stays=True)
-            self._publish()
+            self._close_each(tasks, clean=clean, stays=True)
         self._notify("rebalance", f"revoked {len(tasks)} tasks: {', '.join(sorted(tasks)) or 'none'}", tasks=tasks)
 
     def _commit_before(self, tasks: list[str]) -> bool:
@@ -117,11 +115,7 @@ class Tasks:
 
     def tasks_lost(self, tasks: list[str]) -> None:
         """Close these without committing, and undo the transaction that they took part in."""
-        try:
-            for name in tasks:
-                self._close(name, clean=False, stays=True)
-        finally:
-            self._publish()
+        self._close_each(tasks, clean=False, stays=True)
         self._notify("fenced", f"lost {len(tasks)} tasks: another member has them", tasks=tasks)
         self.roll_back()
 
@@ -223,7 +217,7 @@ class Tasks:
     def retake(self, name: str, why: str) -> None:
         """Close a task without committing and take it over again from what the group and the changelogs say."""
         log.warning("task %s is taken over again: %s", name, why)
-        self._close(name, clean=False)
+        self._close_each([name], clean=False)
         self._begin(name)
         self._publish()
 
@@ -240,6 +234,26 @@ class Tasks:
             for name in self.by_id:
                 closing.callback(self._close, name, clean=clean)
         self._publish()
+
+    def _close_each(self, names: Iterable[str], *, clean: bool, stays: bool = False) -> None:
+        """Close these, all of them; raises only what stops the engine.
+
+        A store that does not close well is judged when it is opened the next time. Its task has left all the same: were
+        the others kept because of it, two members would have them.
+        """
+        try:
+            with contextlib.ExitStack() as closing:
+                for name in names:
+                    closing.callback(self._close_told, name, clean=clean, stays=stays)
+        finally:
+            self._publish()
+
+    def _close_told(self, name: str, *, clean: bool, stays: bool) -> None:
+        try:
+            self._close(name, clean=clean, stays=stays)
+        except (RebuildTask, Retry) as error:
+            log.warning("task %s was closed with less than it had: %s", name, error)
+            self._notify("error", str(error), task=name)
 
     # -- one task -----------------------------------------------------------------------------------------------------
 

@@ -26,9 +26,6 @@ from engine.runtime.outputs import Outputs
 
 log = logging.getLogger(__name__)
 
-# A broker that has just started reads its transactions before it answers about any: nothing waits for a start but the
-# start itself. Later a client is replaced within the transaction's own time, so that the loop goes on.
-START_SECONDS = 60.0
 # A transaction that cannot be aborted so fast ends by its own timeout.
 CLOSE_SECONDS = 3.0
 # So much longer than it was told a call may take before it counts as lost.
@@ -40,10 +37,18 @@ Result = TypeVar("Result")
 class Transaction:
     """One transaction after the other, and the client for all of them.
 
-    `settings` are the client's; `required` says whether there are transactions at all; `is_open` whether one is.
+    `settings` are the client's; `required` says whether there are transactions at all; `is_open` whether one is. `stopped`
+    ends the wait for the first connection.
     """
 
-    def __init__(self, config: EngineConfig, settings: Mapping[str, Any], outputs: Outputs, delivery: Delivery) -> None:
+    def __init__(
+        self,
+        config: EngineConfig,
+        settings: Mapping[str, Any],
+        outputs: Outputs,
+        delivery: Delivery,
+        stopped: Callable[[], bool],
+    ) -> None:
         self._settings = settings
         self._outputs = outputs
         self._delivery = delivery
@@ -57,7 +62,7 @@ class Transaction:
         self.required = config.exactly_once
         self.is_open = False
         self.client: Any = None
-        self._connect(START_SECONDS)
+        self._start(stopped)
 
     def begin(self) -> None:
         """Open a transaction unless one is open."""
@@ -177,6 +182,21 @@ class Transaction:
                     raise BrokerUnavailable(f"{what}: {found.str()}. Check the brokers") from error
 
     # -- the client ---------------------------------------------------------------------------------------------------
+
+    def _start(self, stopped: Callable[[], bool]) -> None:
+        """Connect for the first time, however long the brokers take; told to stop meanwhile, nothing is begun any more.
+
+        A broker that has just started reads its transactions before it answers about any.
+        """
+        while not stopped():
+            try:
+                self._connect(0)
+            except BrokerUnavailable as error:
+                log.warning("not started yet: %s; trying again", error)
+            else:
+                return
+        if self.client is None:
+            self._make_client()
 
     def _connect(self, seconds: float) -> None:
         """Connect, fencing whoever used this transactional id before.

@@ -48,16 +48,21 @@ class WarmUp:
 
     def skip(self) -> None:
         """Join at once."""
-        self.reason = None
         self._join()
+        self.reason = None
 
     def turn(self) -> None:
         """Join if it is time to; each turn of the loop until then."""
         if self.reason is None:
             return
-        self.reason = self._wait()
-        if self.reason is None:
-            self._join()
+        reason = self._wait()
+        if reason is not None:
+            self.reason = reason
+            return
+        # Brokers may not answer just now: then the next turn joins.
+        self.reason = "joins its group"
+        self._join()
+        self.reason = None
 
     def _wait(self) -> str | None:
         """What there is to wait for."""

@@ -200,3 +200,8 @@ def test_an_error_that_stops_the_engine_leaves_no_finished_take_over_open():
     with pytest.raises(DiskFull):
         tasks.collect()
     assert store.closed
+
+
+def test_a_take_over_may_ask_as_often_as_an_outage_takes(restorer):
+    """Twice as long each time would be no number any more after an hour."""
+    assert [restorer._patience(SimpleNamespace(pending=n)) for n in (0, 1, 2, 3, 100_000)] == [1, 2, 4, 4, 4]

@@ -111,6 +111,21 @@ def test_a_store_in_memory_is_rebuilt_inside_the_engine(kafka, application, tmp_
     assert totals(kafka, application) == {f"k{i}".encode(): feed.sent // 50 for i in range(50)}
 
 
+@pytest.mark.parametrize("backend", ["rocksdb", "in-memory"])
+def test_a_store_without_a_record_is_rebuilt_and_its_task_goes_on(kafka, application, tmp_path, backend):
+    settings = config(kafka, application, tmp_path / "state", commit_interval_ms=50)
+    with running(programs.counts(application, backend=backend), settings) as engine:
+        eventually(ready(engine), "the task")
+        staged = (stage(kafka, engine, application),) if backend == "rocksdb" else ()
+        order = Order("swap" if staged else "rebuild", "counts", 0, "job-5", *staged)
+        command = engine.commands.start(order)
+        eventually(lambda: command.ended, "the swap")
+        assert command.phase == "swapped", command.progress()
+        produce(kafka, programs.input_topic(application), [(b"k", b"v")] * 10)
+        eventually(lambda: engine.loop.processed_total == 10, "a record that came afterwards")
+    assert totals(kafka, application) == {b"k": 10}
+
+
 def test_a_generation_that_is_not_there_fails_the_order_and_leaves_the_store(kafka, application, tmp_path):
     with running(programs.counts(application), config(kafka, application, tmp_path / "state")) as engine:
         eventually(ready(engine), "the task")

@@ -6,7 +6,7 @@ import pytest
 from confluent_kafka import TopicPartition
 
 from engine.config import EngineConfig
-from engine.errors import BrokerUnavailable
+from engine.errors import BrokerUnavailable, DiskFull, TaskCorrupted
 from engine.records import RawBatch
 from engine.runtime.loop import Loop
 from engine.runtime.tasks import Tasks
@@ -62,6 +62,54 @@ def test_what_could_not_be_undone_in_a_callback_stays_to_be_undone(tasks):
         tasks.tasks_revoked(["0_0"])
     assert tasks.committer.calls == ["commit", "abort", "close 0_0"]
     assert tasks.undo_due
+
+
+class ClosesBadly:
+    """A running task whose stores say something when they are closed."""
+
+    def __init__(self, name, error=None):
+        self.id, self.state, self.places, self.error = name, "running", [], error
+        self.closed = False
+
+    def close(self, *, clean):
+        self.closed = True
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.mark.parametrize("leave", ["tasks_revoked", "tasks_lost"])
+def test_a_task_that_closes_badly_leaves_with_the_others(leave):
+    tasks = Tasks(None, None, None, 1, lambda *_, **__: None)
+    tasks.committer = Committer()
+    tasks.consumer = Input(end=0)
+    given = [ClosesBadly("0_0"), ClosesBadly("0_1", TaskCorrupted("a checksum is wrong")), ClosesBadly("0_2")]
+    tasks.by_id = {task.id: task for task in given}
+    getattr(tasks, leave)(list(tasks.by_id))
+    assert all(task.closed for task in given)
+    assert tasks.by_id == {}
+    assert tasks.running() == []
+
+
+def test_what_stops_the_engine_does_so_once_all_are_closed():
+    tasks = Tasks(None, None, None, 1, lambda *_, **__: None)
+    tasks.committer = Committer()
+    tasks.consumer = Input(end=0)
+    given = [ClosesBadly("0_0", DiskFull("no room")), ClosesBadly("0_1", DiskFull("no room"))]
+    tasks.by_id = {task.id: task for task in given}
+    with pytest.raises(DiskFull):
+        tasks.tasks_revoked(list(tasks.by_id))
+    assert all(task.closed for task in given)
+    assert tasks.by_id == {}
+
+
+def test_a_task_that_closes_badly_is_taken_over_again_all_the_same(monkeypatch):
+    tasks = Tasks(None, None, None, 1, lambda *_, **__: None)
+    tasks.consumer = Input(end=0)
+    tasks.by_id = {"0_0": ClosesBadly("0_0", TaskCorrupted("a checksum is wrong"))}
+    begun = []
+    monkeypatch.setattr(tasks, "_begin", begun.append)
+    tasks.retake("0_0", "a test says so")
+    assert begun == ["0_0"]
 
 
 class Input:

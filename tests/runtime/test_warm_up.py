@@ -2,6 +2,7 @@
 
 import pytest
 
+from engine.errors import BrokerUnavailable
 from engine.runtime.warm_up import WarmUp
 
 TASKS = {"0_0", "0_1"}
@@ -13,7 +14,7 @@ class World:
 
     def __init__(self, owners=ELSEWHERE, lags=None, *, known=True):
         self.owned, self.behind, self.known = dict(owners), lags or {}, known
-        self.now, self.joined = 100.0, False
+        self.now, self.joined, self.unavailable = 100.0, False, 0
         self.warm_up = WarmUp(
             TASKS,
             self,
@@ -26,6 +27,9 @@ class World:
         )
 
     def join(self):
+        if self.unavailable:
+            self.unavailable -= 1
+            raise BrokerUnavailable("a test says so")
         self.joined = True
 
     def owners(self):
@@ -45,6 +49,16 @@ class World:
 
 def test_alone_it_joins_at_once():
     assert World(owners={}).after()
+
+
+def test_brokers_that_do_not_answer_as_it_joins_are_asked_again():
+    world = World(owners={})
+    world.unavailable = 1
+    with pytest.raises(BrokerUnavailable):
+        world.after()
+    assert world.warm_up.reason == "joins its group"
+    assert world.after()
+    assert world.warm_up.reason is None
 
 
 def test_with_no_standbys_placed_at_it_it_joins_at_once():

@@ -101,7 +101,7 @@ class Restoring:
         """Bring the store to `position`, in one write with the position in it."""
         caught_up = self.follows and self.ended_at is not None
         self.phase = "done" if caught_up else "applying"
-        self.store.restore(records, position)
+        self.store.restore(records, position, current=position >= self.end)
         self.position = position
         if caught_up:
             return

@@ -26,6 +26,8 @@ RETRY_SECONDS = 2.0
 FAILED_SECONDS = 30.0
 # An idle copy tells in its checkpoint that it is still complete (see `_distrust` in take_over).
 CHECKPOINT_SECONDS = 30.0
+# After a kill a copy goes on from what is on disk: it is brought there once it has caught up, and every so often.
+FLUSH_SECONDS = 300.0
 MEASURE_SECONDS = 5.0
 
 
@@ -37,6 +39,7 @@ class Standby(TaskStores):
     error: str | None = None
     retry_at: float = 0.0
     checkpoint_at: float = 0.0
+    flushed_at: float | None = None
     measured_at: float = 0.0
 
     @classmethod
@@ -157,6 +160,7 @@ class Standbys:
             if standby.following:
                 try:
                     self._checkpoint(standby)
+                    _flush(standby)
                     _measure(standby)
                 except StatehouseError as error:
                     # Damage that a reader may have met.
@@ -236,6 +240,17 @@ class Standbys:
 
     def _publish(self) -> None:
         self.published = tuple(self._by_task.values())
+
+
+def _flush(standby: Standby) -> None:
+    """Bring to disk what is due."""
+    now = time.monotonic()
+    if standby.flushed_at is None and not standby.caught_up:
+        return
+    if standby.flushed_at is None or now - standby.flushed_at >= FLUSH_SECONDS:
+        standby.flushed_at = now
+        for opened in standby.stores.values():
+            opened.store.flush()
 
 
 def _measure(standby: Standby) -> None:

@@ -112,10 +112,12 @@ class Store(Protocol):
     def rollback(self) -> None:
         """Forget everything since the last commit, and every cached object that could derive from it."""
 
-    def restore(self, records: Sequence[ChangelogRecord], position: int) -> None:
+    def restore(self, records: Sequence[ChangelogRecord], position: int, *, current: bool = True) -> None:
         """Apply changelog records, oldest first; `position` is the offset behind the last of them.
 
-        Only while the overlay is empty. Writes no changelog. A record that has expired by now is left out.
+        `current` says whether that is the changelog's end: what is kept of `checkpoint_at` is when the store last stood
+        there, since a deletion behind it may be forgotten from then on. Only while the overlay is empty. Writes no
+        changelog. A record that has expired by now is left out.
         """
 
     def flush(self) -> None:

@@ -110,7 +110,7 @@ class LayeredStore:
             table.forget()
         self._read_meta()
 
-    def restore(self, records: Sequence[ChangelogRecord], position: int) -> None:
+    def restore(self, records: Sequence[ChangelogRecord], position: int, *, current: bool = True) -> None:
         """See `Store`."""
         self._check_open()
         for table in self._tables():
@@ -120,7 +120,7 @@ class LayeredStore:
         change = Write()
         self._restored(records, change)
         self._before_commit(change)
-        self._write(change, position)
+        self._write(change, position, current=current)
         for table in self._tables():
             table.restored()
         self._check_bound(0)
@@ -194,19 +194,21 @@ class LayeredStore:
                 "use a persistent store, or spread the partitions over more instances"
             )
 
-    def _write(self, change: Write, position: int | None) -> None:
+    def _write(self, change: Write, position: int | None, *, current: bool = True) -> None:
         now = int(time.time() * 1000)
-        idle = self.checkpoint_at is not None and now - self.checkpoint_at < _IDLE_CHECKPOINT_MS
+        # On its way to the end it is as old as it was when it began; an empty one begins now.
+        at = now if current or self.checkpoint_at is None else self.checkpoint_at
+        idle = self.checkpoint_at is not None and at - self.checkpoint_at < _IDLE_CHECKPOINT_MS
         if idle and position == self.position and not (change.entries or change.drops or change.ranges):
             return
-        numbers = {**self._meta(), "checkpoint_at": now}
+        numbers = {**self._meta(), "checkpoint_at": at}
         if position is not None:
             numbers["position"] = position
         change.meta = {name: layouts.LONG.pack(number) for name, number in numbers.items()}
         change.meta["format"] = self._format()
         change.meta["numbers"] = " ".join(numbers).encode()
         self._backend.write(change)
-        self.position, self.checkpoint_at = position, now
+        self.position, self.checkpoint_at = position, at
 
     def _read_meta(self) -> None:
         found = self._backend.meta("format")

@@ -1,9 +1,14 @@
 """Standbys: copies on other instances that follow their changelogs, and go on in place when their task comes to them."""
 
+import contextlib
+import shutil
 import time
 
 import pytest
 
+from engine.changelog.restore import UnattendedContext
+from engine.runtime import standby
+from engine.stores import open_store
 from tests.runtime import programs
 from tests.runtime.harness import EngineProcess, config, create, eventually, fold, int64, produce, read, running
 
@@ -73,6 +78,36 @@ def test_a_standby_follows_and_is_promoted_with_its_open_store(kafka, applicatio
         fill(kafka, application)
         eventually(lambda: totals(kafka, application) == dict.fromkeys(expected, 20), "exact totals")
         assert not standbys_of(two)
+
+
+def on_disk(engine, task, path):
+    """How far a store would be if its process were killed now."""
+    shutil.rmtree(path, ignore_errors=True)
+    generation = engine.directory.current(task, "counts")
+    # Files that a compaction removes meanwhile are not what is looked for.
+    shutil.copytree(engine.directory.generation_directory(task, "counts", generation), path)
+    with contextlib.closing(open_store(engine.topology.stores["counts"], path, UnattendedContext())) as store:
+        return store.position
+
+
+def test_a_kill_costs_a_standby_only_what_came_lately(kafka, application, tmp_path, monkeypatch):
+    monkeypatch.setattr(standby, "FLUSH_SECONDS", 1.0)
+    build = programs.counts(application)
+    with (
+        running(build, settings(kafka, application, tmp_path, "one")) as one,
+        running(build, settings(kafka, application, tmp_path, "two")) as two,
+    ):
+        eventually(lambda: len(tasks_of(one)) == len(tasks_of(two)) == 2, "two tasks each")
+        for rounds in (10, 20):
+            fill(kafka, application)
+            values = {f"k{i}": rounds for i in range(KEYS)}
+            eventually(lambda values=values: {**content(two), **content(one)} == values, "the standbys have it")
+            for task, held in standbys_of(two).items():
+                position = held.stores["counts"].store.position
+                eventually(
+                    lambda task=task, position=position: on_disk(two, task, tmp_path / "copy") == position,
+                    "it is on disk",
+                )
 
 
 def test_what_is_revoked_stays_as_a_standby_and_comes_back_without_a_restore(kafka, application, tmp_path):

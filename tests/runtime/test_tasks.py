@@ -71,7 +71,7 @@ class ClosesBadly:
         self.id, self.state, self.places, self.error = name, "running", [], error
         self.closed = False
 
-    def close(self, *, clean):
+    def close(self, *, clean):  # noqa: ARG002 - as a task's
         self.closed = True
         if self.error is not None:
             raise self.error

@@ -122,6 +122,31 @@ def test_a_commit_without_position_keeps_the_position(spec, opened):
     assert abs(store.checkpoint_at - time.time() * 1000) < 60_000
 
 
+def test_on_its_way_to_the_changelogs_end_a_store_is_as_old_as_it_was(spec, opened, monkeypatch):
+    """Deletions behind it may be forgotten a day after it last stood at the end, however often it began to catch up."""
+    source, store = opened(spec.with_(backend="memory")), opened(spec)
+    put(source, "a", 1)
+    records = source.drain_changelog()
+    store.restore(records, 1)
+    caught_up_at, now = store.checkpoint_at, time.time()
+    monkeypatch.setattr("engine.stores.lifecycle.time.time", lambda: now + 3_600)
+    store.restore(records, 2, current=False)
+    assert (store.position, store.checkpoint_at) == (2, caught_up_at)
+    store.restore(records, 3)
+    assert store.checkpoint_at >= caught_up_at + 3_600_000 - 1_000
+
+
+def test_a_restore_that_began_empty_is_as_old_as_its_beginning(spec, opened, monkeypatch):
+    source, store = opened(spec.with_(backend="memory")), opened(spec)
+    put(source, "a", 1)
+    records = source.drain_changelog()
+    store.restore(records, 1, current=False)
+    began_at, now = store.checkpoint_at, time.time()
+    monkeypatch.setattr("engine.stores.lifecycle.time.time", lambda: now + 3_600)
+    store.restore(records, 2, current=False)
+    assert store.checkpoint_at == began_at
+
+
 def test_a_store_without_logging_logs_nothing_but_commits(spec, opened):
     store = opened(spec.with_(logging=False))
     put(store, "a", 1)

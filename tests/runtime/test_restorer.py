@@ -112,7 +112,7 @@ class Damaged:
 
     position, closed = 10, False
 
-    def restore(self, _records, _position, *, current=True):
+    def restore(self, _records, _position, **_):
         raise TaskCorrupted("a block is damaged")
 
     approximate_num_entries = restore

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from engine.query.metadata import Member
 
@@ -15,12 +16,20 @@ if TYPE_CHECKING:
     from engine.query.peer_http import PeerHttp
 
 FORWARDED = "x-statehouse-forwarded"
+# Whom a forwarded request is meant for: another process may have its address by now.
+ADDRESSED = "x-statehouse-addressed"
+
+
+def addressed(application_id: str, instance_id: str) -> str:
+    """The value of ADDRESSED for one instance of one application, in ASCII."""
+    return f"{quote(application_id, safe='')}/{quote(instance_id, safe='')}"
 
 
 class Forwarder:
     """Asks other instances. Its connections are made for the first question."""
 
-    def __init__(self, instance_id: str, token: str) -> None:
+    def __init__(self, application_id: str, instance_id: str, token: str) -> None:
+        self._application_id = application_id
         self._headers = {"authorization": f"Bearer {token}", FORWARDED: instance_id}
         self._http: PeerHttp | None = None
 
@@ -33,7 +42,8 @@ class Forwarder:
     ) -> dict[str, Any]:
         """Put a question to `member`; raises its Refusal, or `no-owner` when it does not answer."""
         http = self._http or await self._open()
-        return await http.ask(member, path, parameters, body)
+        headers = {ADDRESSED: addressed(self._application_id, member.instance)}
+        return await http.ask(member, path, parameters, headers, body)
 
     async def _open(self) -> "PeerHttp":
         # In a thread: the import must not hold up the questions beside it.

@@ -3,6 +3,7 @@
 Apart from it, since httpx takes longer to import than all the rest of an instance, and one that has no other to ask never needs it.
 """
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,12 +33,15 @@ class PeerHttp:
         member: Member,
         path: str,
         parameters: Mapping[str, str],
+        headers: Mapping[str, str],
         body: bytes | None = None,
     ) -> dict[str, Any]:
         """Put a question to `member`; raises its Refusal, or `no-owner` when it does not answer."""
         method = "GET" if body is None else "POST"
+        url = f"{member.address}{path}"
         try:
-            async with self._client.stream(method, f"{member.address}{path}", params=parameters, content=body) as reply:
+            request = self._client.build_request(method, url, params=parameters, headers=headers, content=body)
+            async with contextlib.aclosing(await self._client.send(request, stream=True)) as reply:
                 answer = _parsed(await _bounded(reply))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Refusal(

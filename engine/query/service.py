@@ -24,7 +24,7 @@ from engine.query import limits, routes_entries, routes_instance, routes_largest
 from engine.query.answers import on_crash, on_http_error, on_refusal
 from engine.query.auth import TokenGate
 from engine.query.fanout import Pages
-from engine.query.forwarding import Forwarder
+from engine.query.forwarding import Forwarder, addressed
 from engine.query.metadata import Metadata
 from engine.query.ports import Instance
 from engine.query.refusal import Refusal
@@ -124,7 +124,7 @@ class QueryService:
     async def _serve(self, ready: Callable[[], None]) -> None:
         # A line a request is slow, and would put the readers' keys into a log; other logging set-ups switch it on.
         logging.getLogger("uvicorn.access").disabled = True
-        forwarder = Forwarder(self._instance.instance_id, self._token)
+        forwarder = Forwarder(self._instance.application_id, self._instance.instance_id, self._token)
         threads = ThreadPoolExecutor(limits.READER_THREADS, thread_name_prefix="query-reader")
         try:
             config = uvicorn.Config(
@@ -167,7 +167,7 @@ class QueryService:
             exception_handlers={Refusal: on_refusal, HTTPException: on_http_error, Exception: on_crash},
         )
         app.router.redirect_slashes = False
-        return TokenGate(app, self._token)
+        return TokenGate(app, self._token, addressed(self._instance.application_id, self._instance.instance_id))
 
 
 class _Server(uvicorn.Server):

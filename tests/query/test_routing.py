@@ -292,6 +292,18 @@ def test_a_forwarded_question_must_be_local(pair):
     refused(reply, 400, "bad-request")
 
 
+@pytest.mark.parametrize("identity", [("shop", "three"), ("neighbour", "two")])
+def test_whoever_has_an_owners_address_now_does_not_answer_for_it(serve, identity):
+    """Ports are given again, and applications may share a token: its store of the same name is another one."""
+    one, two, other = serve(instance("one", [0, 1])), instance("two", [2, 3]), instance("other", [2, 3])
+    other.application_id, other.instance_id = identity
+    has_its_address = serve(other)
+    has_its_address.instance = two
+    one.knows(has_its_address)
+    error = refused(one.entries("counts", key=key_of(3)), 503, "no-owner")
+    assert error["state"]["reason"] == "another instance"
+
+
 def test_an_owner_with_another_token_is_an_error_with_a_remedy(serve):
     one, two = serve(instance("one", [0, 1])), serve(instance("two", [2, 3]), token="another-token-entirely")  # noqa: S106
     one.knows(two)

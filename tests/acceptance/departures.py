@@ -19,3 +19,5 @@ BY_CARRIER = {
     "OO": 32,
 }
 ALL = 336_776
+# Those whose aircraft is known; the others were cancelled.
+WITH_TAIL_NUMBER = 334_264

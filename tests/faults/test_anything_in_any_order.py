@@ -197,7 +197,7 @@ class Anything(RuleBasedStateMachine):
             wall_clock=lambda: 0,
             lag=lambda _: 0,
             seen=lambda _: 0,
-            received=lambda _: None,
+            received=lambda *_: None,
         )
         self.task = ActiveTask("0_0", 0, 0, make_plan(self.topology.nodes_of(0)), [PLACE], parts)
         self.task.move("restoring")

@@ -247,7 +247,7 @@ class Instance:
             wall_clock=lambda: 0,
             lag=self.input.lag,
             seen=lambda _: 0,
-            received=lambda _: None,
+            received=lambda *_: None,
         )
         self.tasks = Tasks(blueprint, parts, self.restores, POLL_RECORDS, lambda *_, **__: None)
         self.tasks.consumer = self.input

@@ -42,6 +42,8 @@ class Handle:
         """Where its restore stands; `done` serves."""
         if self.running:
             return "done"
+        if self.role == "global":
+            return "applying"
         if self.role == "standby" and self.restoring is not None:
             return self.restoring.phase
         if self.restoring is None:
@@ -243,4 +245,5 @@ class InstanceView:
     def _global(self, store: str) -> Handle | None:
         opened = self._global_tables.opened.get(store)
         spec = self._blueprint.topology.stores[store]
-        return Handle(spec, 0, "global", "global", opened, None, opened is not None, None)
+        running = opened is not None and self._global_tables.filled
+        return Handle(spec, 0, "global", "global", opened, None, running, None)

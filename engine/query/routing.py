@@ -107,8 +107,8 @@ class Router:
         return answer
 
     async def _active_elsewhere(self, handle: StoreHandle | None, ask: Ask[Answer]) -> Answer:
-        if handle is not None and handle.role == "active":
-            # The task is ours, only not ready: whoever reported it before has lost it.
+        if handle is not None and handle.role in {"active", "global"}:
+            # It is ours, only not ready: whoever reported the task before has lost it.
             refusal = unready(self._instance.instance_id, handle, None)
             if refusal is not None:
                 if refusal.code == "store-restoring":
@@ -207,7 +207,7 @@ def refuse_unplaced(store: str, topic: str | None) -> None:
 
 
 def _is_serving(handle: StoreHandle) -> bool:
-    return handle.role == "global" or (handle.role == "active" and handle.phase == "done" and not handle.moving)
+    return handle.role in {"active", "global"} and handle.phase == "done" and not handle.moving
 
 
 def percent(handle: StoreHandle) -> float | None:
@@ -228,6 +228,12 @@ def unready(instance_id: str, handle: StoreHandle, max_lag: int | None) -> Refus
             "too-far-behind",
             f"{where} is {handle.lag} records behind, max_lag={max_lag}: allow more, or ask again later",
             {"lag": handle.lag},
+        )
+    if handle.role == "global":
+        return Refusal(
+            "store-restoring",
+            f"global store {handle.spec.name} at instance {instance_id} is still being filled from its topic: ask again later",
+            {"phase": handle.phase, "percent": None},
         )
     if handle.role == "active" and not handle.moving and handle.phase != "suspended":
         done = percent(handle)

@@ -41,6 +41,9 @@ class GlobalTables:
     ) -> None:
         self._topics = topics
         self._client: Client | None = None
+        # Whether the stores have come to the end that their topics had at the start: before, a row that they lack may be
+        # there. Any thread.
+        self.filled = False
         self._context = TaskContext(blueprint.application_id, "global", 0, wall_clock)
         self.opened: dict[str, OpenStore] = {}
         nodes = blueprint.topology.global_nodes()
@@ -76,6 +79,7 @@ class GlobalTables:
             found = self._client.position(asked)
             asked = [p for p in found if p.offset < ends[p.topic, p.partition]]
         self._commit()
+        self.filled = not asked
 
     def follow(self) -> None:
         """Apply what has arrived since; returns at once."""

@@ -1,14 +1,86 @@
 """Global tables in a running engine."""
 
+import contextlib
+import threading
+
+import httpx
 import pytest
 from confluent_kafka import TopicPartition
 
 from engine import Consumed, Materialized, Produced, serdes
 from engine.errors import Fatal
 from engine.instance import Engine
-from tests.runtime.harness import PATIENCE_SECONDS, config, create, eventually, produce, read
+from engine.runtime import globals as global_tables
+from engine.runtime.globals import GlobalTables
+from tests.runtime.harness import PATIENCE_SECONDS, config, create, eventually, produce, read, running
 
 pytestmark = pytest.mark.kafka
+TOKEN = "a-token-of-the-tests"  # noqa: S105
+TEXT = Consumed(serdes.string, serdes.string)
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """Lets a table be filled ten records at a time, one step for each `release`."""
+    allowed, step = threading.Semaphore(0), GlobalTables._step
+
+    def one(self, timeout):
+        assert allowed.acquire(timeout=PATIENCE_SECONDS)
+        return step(self, timeout)
+
+    monkeypatch.setattr(global_tables, "BATCH_RECORDS", 10)
+    monkeypatch.setattr(GlobalTables, "_step", one)
+    return allowed
+
+
+def only_a_table(name):
+    def build(builder):
+        builder.stream(f"{name}.in", TEXT).to(f"{name}.out", Produced(serdes.string, serdes.string))
+        builder.global_table(f"{name}.table", TEXT, Materialized("rows", serdes.string, serdes.string))
+
+    return build
+
+
+def topics(kafka, application):
+    """Create what `only_a_table` needs; returns the application's name."""
+    name = kafka.unique(application)
+    for topic in ("in", "table", "out"):
+        create(kafka, f"{name}.{topic}")
+    return name
+
+
+def test_a_global_table_refuses_readers_until_it_is_filled(kafka, tmp_path, steps):
+    name = topics(kafka, "filling")
+    produce(kafka, f"{name}.table", [(b"k%02d" % i, b"row") for i in range(30)])
+    (tmp_path / "token").write_text(TOKEN)
+    (tmp_path / "token").chmod(0o600)
+    settings = config(kafka, name, tmp_path / "state", listen="127.0.0.1:0", token_file=tmp_path / "token")
+    with running(only_a_table(name), settings) as engine, contextlib.ExitStack() as filling:
+        filling.callback(steps.release, 10**6)
+        eventually(lambda: engine.address, "its address")
+        with httpx.Client(
+            base_url=f"{engine.address}/v1/stores/rows", headers={"authorization": f"Bearer {TOKEN}"}, trust_env=False
+        ) as http:
+            eventually(lambda: _accepts(http), "the service")
+            for _ in range(3):
+                for more in ({"key": "k29"}, {}, {"local": "true"}, {"max_lag": "1000000"}):
+                    refused = http.get("/entries", params=more)
+                    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "store-restoring"), more
+                    assert refused.json()["error"]["retryable"] is True
+                counted = http.get("/count").json()
+                assert (counted["complete"], counted["sources"][0]["error"]["code"]) == (False, "store-restoring")
+                steps.release()
+            filling.close()
+            eventually(lambda: http.get("/entries").status_code == 200, "the first answer")
+            assert [e["key"] for e in http.get("/entries").json()["entries"]] == [f"k{i:02}" for i in range(30)]
+            assert [e["value"] for e in http.get("/entries", params={"key": "k29"}).json()["entries"]] == ["row"]
+
+
+def _accepts(http):
+    try:
+        return http.get("/entries")
+    except httpx.TransportError:
+        return None
 
 
 def test_a_global_table_whose_records_are_gone_stops_the_engine_instead_of_standing_still(kafka, tmp_path):

@@ -5,7 +5,6 @@ from then on between batches. They are rebuilt at each start: the topic is all t
 """
 
 import shutil
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -68,17 +67,20 @@ class GlobalTables:
         return {name: opened.store for name, opened in self.opened.items()}
 
     def fill(self, stopped: Callable[[], bool]) -> None:
-        """Read every topic to its present end; returns early when `stopped()`."""
+        """Read every topic to its present end; returns early when `stopped()`.
+
+        What is not committed is in Python's memory: no more than a step of it, however large the table.
+        """
         if self._client is None:
             return
         begins, ends = self._topics.begin_offsets(self._places), self._topics.end_offsets(self._places)
         self._client.assign([TopicPartition(t, p, begins[t, p]) for t, p in self._places])
         asked = [TopicPartition(t, p) for t, p in self._places if ends[t, p] > begins[t, p]]
         while asked and not stopped():
-            self._step(POLL_SECONDS)
+            if self._step(POLL_SECONDS):
+                self._commit()
             found = self._client.position(asked)
             asked = [p for p in found if p.offset < ends[p.topic, p.partition]]
-        self._commit()
         self.filled = not asked
 
     def follow(self) -> None:
@@ -113,7 +115,6 @@ class GlobalTables:
         for opened in self.opened.values():
             opened.store.drain_changelog()
             opened.store.commit(None)
-        self.measured_at = time.monotonic()
 
     def _place(self, topic: str) -> int:
         for place, step in enumerate(self._task.plan.steps):

@@ -33,10 +33,11 @@ def steps(monkeypatch):
     return allowed
 
 
-def only_a_table(name):
+def only_a_table(name, store="rocksdb"):
     def build(builder):
         builder.stream(f"{name}.in", TEXT).to(f"{name}.out", Produced(serdes.string, serdes.string))
-        builder.global_table(f"{name}.table", TEXT, Materialized("rows", serdes.string, serdes.string))
+        rows = Materialized("rows", serdes.string, serdes.string, store=store)
+        builder.global_table(f"{name}.table", TEXT, rows)
 
     return build
 
@@ -74,6 +75,28 @@ def test_a_global_table_refuses_readers_until_it_is_filled(kafka, tmp_path, step
             eventually(lambda: http.get("/entries").status_code == 200, "the first answer")
             assert [e["key"] for e in http.get("/entries").json()["entries"]] == [f"k{i:02}" for i in range(30)]
             assert [e["value"] for e in http.get("/entries", params={"key": "k29"}).json()["entries"]] == ["row"]
+
+
+@pytest.mark.parametrize("store", ["in-memory", "rocksdb"])
+def test_filling_a_global_table_holds_no_more_uncommitted_than_a_step(kafka, tmp_path, monkeypatch, store):
+    name = topics(kafka, "bounded")
+    value = b"v" * 1_000
+    produce(kafka, f"{name}.table", [(b"k%04d" % i, value) for i in range(500)])
+    monkeypatch.setattr(global_tables, "BATCH_RECORDS", 50)
+    waiting, step = [], GlobalTables._step
+
+    def weighed(self, timeout):
+        found = step(self, timeout)
+        waiting.append(self.stores["rows"].uncommitted_bytes)
+        return found
+
+    monkeypatch.setattr(GlobalTables, "_step", weighed)
+    with running(only_a_table(name, store), config(kafka, name, tmp_path / "state")) as engine:
+        eventually(lambda: engine.phase == "running", "the filled table")
+        rows = engine.global_tables.stores["rows"].committed()
+        assert len(rows.all(limit=1_000)) == 500
+    # A step's values, and as much again for what the interpreter adds to them.
+    assert 1_000 <= max(waiting) <= 50 * 2 * 1_000
 
 
 def _accepts(http):

@@ -365,7 +365,7 @@ class Engine:
             self._started.callback(self.snapshots.close)
             self.service.start()
             self._started.callback(self.service.stop)
-        self.global_tables.fill(self._stop.is_set)
+        self.global_tables.fill(self._stop.is_set, lambda: self.committer.commit(()))
         self.phase = "running"
         self._notify("started", f"instance {self.identity.instance_id} runs")
         self._started.enter_context(calm_garbage_collection())

@@ -11,6 +11,8 @@ and 4 the store is behind its changelog by a known position and replays just tha
 transaction: 2 and 3 are waiting until everything is delivered, then committing the offsets; a crash between them repeats
 the records since the last commit, and never loses one.
 
+Dead letters of global tables belong to no task and have no offsets: they join whichever commit comes next, or are all of it.
+
 Owner: the loop; its thread only.
 """
 
@@ -64,6 +66,7 @@ class Committer:
         work = [t for t in tasks if t.dirty and t.state == "running"]
         self.committed_at = time.monotonic()
         if not work:
+            self._commit_output()
             return
         # Step 1: caches are flushed, changelogs written. All tasks flush first: none feeds another within a commit.
         for task in work:
@@ -104,6 +107,14 @@ class Committer:
         self._producer.flush()
         self._crash_point("before-commit")
         self._consumer.commit(offsets)
+
+    def _commit_output(self) -> None:
+        """Without a task's work: what a global table sent, which would else be lost when its transaction times out."""
+        if not self._producer.transaction.required:
+            self._producer.flush()
+        elif self._producer.transaction.is_open:
+            self._producer.transaction.commit()
+            self.commits_total += 1
 
     def abort(self) -> bool:
         """Undo what was not committed. False when it may have been committed: then the group has to be asked."""

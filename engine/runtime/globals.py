@@ -66,10 +66,11 @@ class GlobalTables:
         """The open stores by name."""
         return {name: opened.store for name, opened in self.opened.items()}
 
-    def fill(self, stopped: Callable[[], bool]) -> None:
-        """Read every topic to its present end; returns early when `stopped()`.
+    def fill(self, stopped: Callable[[], bool], commit_output: Callable[[], None]) -> None:
+        """Read every topic to its present end; returns early when `stopped()`. `commit_output` commits dead letters.
 
-        What is not committed is in Python's memory: no more than a step of it, however large the table.
+        What is not committed is in Python's memory, and in a transaction that lives for seconds: no more than a step of
+        it, however large the table.
         """
         if self._client is None:
             return
@@ -79,6 +80,7 @@ class GlobalTables:
         while asked and not stopped():
             if self._step(POLL_SECONDS):
                 self._commit()
+                commit_output()
             found = self._client.position(asked)
             asked = [p for p in found if p.offset < ends[p.topic, p.partition]]
         self.filled = not asked

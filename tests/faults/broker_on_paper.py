@@ -29,6 +29,10 @@ class Transaction:
         self.output, self.dead, self.acks, self.offsets = [], [], [], []
         self.changelogs = {partition: [] for partition in self.broker.changelogs}
 
+    @property
+    def is_open(self):
+        return bool(self.output or self.dead or self.offsets or any(self.changelogs.values()))
+
     def poll(self):
         pass
 

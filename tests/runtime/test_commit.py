@@ -1,11 +1,15 @@
 """The commit's bounds: what may wait for it in bytes, and the timeouts that it rests on."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from engine.config import AT_LEAST_ONCE, EXACTLY_ONCE, EngineConfig
+from engine.errors import BrokerUnavailable
 from engine.instance import Engine
 from engine.runtime import consumer as consumers
 from engine.runtime import producer as producers
+from engine.runtime.commit import Committer
 from tests.runtime import programs
 from tests.runtime.harness import PATIENCE_SECONDS, config, create, produce
 
@@ -37,6 +41,15 @@ def test_what_is_not_committed_is_bounded_by_early_commits(kafka, tmp_path, guar
     assert len(waiting) >= RECORDS * 200 / BOUND
     assert BOUND <= max(waiting) < 2 * BOUND
     assert engine.committer.aborts_total == 0
+
+
+def test_a_commit_without_work_tells_what_became_of_what_a_global_table_sent():
+    def flush():
+        raise BrokerUnavailable("1 records were not taken by the brokers")
+
+    producer = SimpleNamespace(transaction=SimpleNamespace(required=False), flush=flush)
+    with pytest.raises(BrokerUnavailable):
+        Committer(producer, consumer=None).commit([])
 
 
 def test_a_dead_owners_transaction_ends_before_its_tasks_move_whatever_the_settings():

@@ -8,6 +8,7 @@ import pytest
 from confluent_kafka import TopicPartition
 
 from engine import Consumed, Materialized, Produced, serdes
+from engine.config import AT_LEAST_ONCE, EXACTLY_ONCE
 from engine.errors import Fatal
 from engine.instance import Engine
 from engine.runtime import globals as global_tables
@@ -21,12 +22,15 @@ TEXT = Consumed(serdes.string, serdes.string)
 
 @pytest.fixture
 def steps(monkeypatch):
-    """Lets a table be filled ten records at a time, one step for each `release`."""
+    """Lets a table be filled ten records at a time, one step that brings any for each `release`."""
     allowed, step = threading.Semaphore(0), GlobalTables._step
 
     def one(self, timeout):
         assert allowed.acquire(timeout=PATIENCE_SECONDS)
-        return step(self, timeout)
+        found = step(self, timeout)
+        if not found:
+            allowed.release()
+        return found
 
     monkeypatch.setattr(global_tables, "BATCH_RECORDS", 10)
     monkeypatch.setattr(GlobalTables, "_step", one)
@@ -97,6 +101,46 @@ def test_filling_a_global_table_holds_no_more_uncommitted_than_a_step(kafka, tmp
         assert len(rows.all(limit=1_000)) == 500
     # A step's values, and as much again for what the interpreter adds to them.
     assert 1_000 <= max(waiting) <= 50 * 2 * 1_000
+
+
+@pytest.mark.parametrize("guarantee", [EXACTLY_ONCE, AT_LEAST_ONCE])
+def test_dead_letters_of_a_global_table_are_committed_though_no_task_has_work(kafka, tmp_path, guarantee):
+    name = topics(kafka, "poisoned")
+    create(kafka, f"{name}.dead")
+    produce(kafka, f"{name}.table", [(b"good", b"row"), (b"bad-before", b"\xff")])
+    settings = config(
+        kafka,
+        name,
+        tmp_path / "state",
+        guarantee=guarantee,
+        deserialization_handler="dead-letter",
+        dead_letter_topic=f"{name}.dead",
+    )
+
+    def dead():
+        return [key for key, *_ in read(kafka, f"{name}.dead")]
+
+    with running(only_a_table(name), settings) as engine:
+        eventually(lambda: hasattr(engine, "tasks") and engine.tasks.running(), "its task")
+        eventually(lambda: not any(t.dirty for t in engine.tasks.running()), "an idle instance")
+        produce(kafka, f"{name}.table", [(b"bad-after", b"\xff")])
+        eventually(lambda: dead() == [b"bad-before", b"bad-after"], "the dead letters", seconds=15)
+        assert [r.key for r in engine.global_tables.stores["rows"].committed().all(limit=10)] == [b"good"]
+        assert engine.committer.aborts_total == 0
+
+
+def test_filling_a_global_table_commits_its_dead_letters_at_each_step(kafka, tmp_path, steps):
+    name = topics(kafka, "poisoned")
+    create(kafka, f"{name}.dead")
+    produce(kafka, f"{name}.table", [(b"bad", b"\xff")] + [(b"k%02d" % i, b"row") for i in range(30)])
+    settings = config(
+        kafka, name, tmp_path / "state", deserialization_handler="dead-letter", dead_letter_topic=f"{name}.dead"
+    )
+    with running(only_a_table(name), settings), contextlib.ExitStack() as filling:
+        filling.callback(steps.release, 10**6)
+        # The table is still being filled for longer than a transaction lives.
+        steps.release()
+        eventually(lambda: [key for key, *_ in read(kafka, f"{name}.dead")] == [b"bad"], "the dead letter", seconds=15)
 
 
 def _accepts(http):

@@ -9,11 +9,14 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from types import FrameType
 
 # Names the descriptor of the parent's pipe in a child's environment.
 PARENT_PIPE = "STATEHOUSE_PARENT_PIPE"
+# How often the parent looks whether a child has ended.
+WATCH_SECONDS = 0.1
 
 
 def run_children(commands: Sequence[Sequence[str]]) -> int:
@@ -42,13 +45,18 @@ def run_children(commands: Sequence[Sequence[str]]) -> int:
 
 def _first_failure(children: list["subprocess.Popen[bytes]"]) -> int:
     code = 0
-    for child in children:
-        found = child.wait()
-        if found and not code:
-            code = found if found > 0 else 128 - found
-            for other in children:
-                if other.poll() is None:
+    running = list(children)
+    while running:
+        # Each in turn, waiting for none: a child that fails is seen while those before it run.
+        for child in running:
+            found = child.poll()
+            if found and not code:
+                code = found if found > 0 else 128 - found
+                for other in running:
                     other.terminate()
+        running = [child for child in running if child.returncode is None]
+        if running:
+            time.sleep(WATCH_SECONDS)
     return code
 
 

@@ -170,13 +170,17 @@ class Reset:
     # -- doing --------------------------------------------------------------------------------------------------------
 
     def carry_out(self, plan: Plan) -> None:
-        """Do what `plan` lists. Raises what stops it half-way; running the reset again then does the rest."""
+        """Do what `plan` lists. Raises ResetRefused, with nothing changed, where a member has joined since the plan was made.
+
+        Raises what stops it half-way too; running the reset again then does the rest.
+        """
         with contextlib.ExitStack() as held:
             for directory in plan.directories:
                 locked = StateDirectory(directory.parent, self._application_id)
                 locked.lock()
                 held.callback(locked.unlock)
-            # First, for the broker refuses it while a member lives: whoever joined since the plan was made is safe.
+            self._refuse_if_alive()
+            # First, for the broker refuses it while a member lives: whoever joined a moment ago is safe too.
             if plan.group:
                 self._delete_group()
             for directory in plan.directories:

@@ -100,7 +100,7 @@ def test_a_reset_does_what_its_dry_run_said_and_leaves_the_neighbour_alone(kafka
     assert counted(fold(read(kafka, f"{name}-v1-by-value-counts-changelog"))) == again
 
 
-def test_live_members_a_held_directory_and_an_unknown_application_are_refused(kafka, tmp_path):
+def test_live_members_a_held_directory_and_an_unknown_application_are_refused(kafka, tmp_path, monkeypatch):
     name = kafka.unique("alive")
     create(kafka, programs.input_topic(name))
     create(kafka, programs.output_topic(name))
@@ -124,10 +124,33 @@ def test_live_members_a_held_directory_and_an_unknown_application_are_refused(ka
     late = Consumer({"bootstrap.servers": kafka.bootstrap_servers, "group.id": name, "session.timeout.ms": 6_000})
     late.subscribe([programs.input_topic(name)])
     eventually(lambda: late.poll(0.1) or late.assignment(), "its assignment")
+    with pytest.raises(ResetRefused, match="1 live members"):
+        reset.carry_out(plan)
+    # And at the last moment: between that look and the deed.
+    monkeypatch.setattr(reset, "_refuse_if_alive", lambda: None)
     with pytest.raises(ResetRefused, match="joined meanwhile"):
         reset.carry_out(plan)
     late.close()
     assert (tmp_path / "state" / name).is_dir()
+
+
+def test_an_instance_that_starts_after_the_plan_keeps_its_topics_without_a_group_to_delete(kafka, tmp_path):
+    name = kafka.unique("late")
+    create(kafka, programs.input_topic(name))
+    create(kafka, programs.output_topic(name))
+    run_to_the_end(programs.regrouped(name), config(kafka, name, tmp_path / "one"))
+    # As after a reset that was cut off behind the offsets.
+    admin = kafka.admin()
+    admin.delete_consumer_groups([name])[name].result(20)
+    reset = Reset({"bootstrap.servers": kafka.bootstrap_servers}, name, [tmp_path / "one"])
+    plan = reset.plan()
+    assert (plan.group, len(plan.topics)) == (False, 3)
+    with running(programs.regrouped(name), config(kafka, name, tmp_path / "two")) as engine:
+        eventually(lambda: hasattr(engine, "tasks") and engine.tasks.running(), "its task")
+        with pytest.raises(ResetRefused, match="1 live members"):
+            reset.carry_out(plan)
+        assert set(plan.topics) <= set(admin.list_topics(timeout=20).topics)
+    assert (tmp_path / "one" / name).is_dir()
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ may be made from any thread.
 import logging
 import time
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +45,18 @@ class InternalTopic:
     partitions: int
     settings: Mapping[str, str] = field(default_factory=dict)
     grows: bool = False
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """DeleteRecords of one partition, under way: `future` raises a KafkaException where it was not done.
+
+    It ends within `ANSWER_SECONDS`, as long as `client` is held.
+    """
+
+    offset: int
+    future: Future[Any]
+    client: AdminClient
 
 
 class Topics:
@@ -198,11 +211,14 @@ class Topics:
         """High watermark of each partition, or its last stable offset."""
         return self.offsets(partitions, OffsetSpec.latest(), committed_only=committed_only)  # type: ignore[no-untyped-call]
 
-    def delete_before(self, offsets: Mapping[tuple[str, int], int]) -> None:
+    def delete_before(self, offsets: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], Deletion]:
         """Delete the records below an offset of each partition (DeleteRecords); a partition that fails is left as it is.
 
-        Returns without waiting: the next purge asks again for whatever this one did not do.
+        Returns without waiting: each partition's `Deletion` tells whether it was done.
         """
         places = [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
-        if places:
-            self.admin.delete_records(places, request_timeout=ANSWER_SECONDS)
+        if not places:
+            return {}
+        admin = self.admin
+        futures = admin.delete_records(places, request_timeout=ANSWER_SECONDS)
+        return {(p.topic, p.partition): Deletion(p.offset, futures[p], admin) for p in places}

@@ -6,9 +6,11 @@ Last step of a turn. Owner: the loop; its thread only. Each duty has its own int
 import logging
 import time
 
-from engine.changelog.topics import Topics
+from confluent_kafka import KafkaException
+
+from engine import broker_errors
+from engine.changelog.topics import Deletion, Topics
 from engine.config import EngineConfig
-from engine.errors import StatehouseError
 from engine.runtime.active_task import ActiveTask
 from engine.runtime.blueprint import Blueprint
 from engine.runtime.state_directory import StateDirectory
@@ -40,6 +42,8 @@ class Housekeeping:
         self._recommitted_at = self._purged_at = self._tidied_at = self._flushed_at = now
         self._unflushed: list[ActiveTask] = []
         self._purged: dict[tuple[str, int], int] = {}
+        self._purging: dict[tuple[str, int], Deletion] = {}
+        self._purge_errors: set[tuple[str, int]] = set()  # topics and error codes that were told
 
     def turn(self) -> None:
         """Do what is due; raises DiskNearlyFull while there is still room for a clean stop."""
@@ -70,21 +74,43 @@ class Housekeeping:
             self._tidy()
 
     def _purge(self) -> None:
-        """Delete repartition records below the committed offsets: nobody reads them again."""
+        """Delete repartition records below the committed offsets: nobody reads them again.
+
+        The loop waits for no answer: the next purge looks what became of this one, and asks again for what was not done.
+        """
         if not self._blueprint.repartitions:
             return
+        self._settle_purges()
         found = {
             place: committed.offset
             for task in self._tasks.running()
             for place, committed in task.committed.items()
-            if place[0] in self._blueprint.repartitions and committed.offset > self._purged.get(place, 0)
+            if place[0] in self._blueprint.repartitions
+            and place not in self._purging
+            and committed.offset > self._purged.get(place, 0)
         }
-        try:
-            self._topics.delete_before(found)
-        except StatehouseError as error:
-            log.warning("repartition topics are purged later: %s", error)
-        else:
-            self._purged.update(found)
+        self._purging |= self._topics.delete_before(found)
+
+    def _settle_purges(self) -> None:
+        for place, deletion in list(self._purging.items()):
+            if not deletion.future.done():
+                continue
+            del self._purging[place]
+            # Not `result()`: the error would hold this frame, and in that circle the client would stay.
+            error = deletion.future.exception()
+            if error is None:
+                self._purged[place] = deletion.offset
+            elif isinstance(error, KafkaException):
+                self._tell_unpurged(place, error)
+            else:
+                raise error
+
+    def _tell_unpurged(self, place: tuple[str, int], error: KafkaException) -> None:
+        told = place[0], broker_errors.cause(error).code()
+        if told not in self._purge_errors:
+            self._purge_errors.add(told)
+            what = f"repartition records of {place[0]}-{place[1]} that nobody needs could not be deleted"
+            log.warning("%s; this is tried again", broker_errors.named(error, what))
 
     def _tidy(self) -> None:
         owned = {*self._tasks.by_id, *(standby.task for standby in self._tasks.standbys)}

@@ -13,6 +13,7 @@ from pathlib import Path
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import (
     AclBinding,
+    AclBindingFilter,
     AclOperation,
     AclPermissionType,
     AlterConfigOpType,
@@ -54,10 +55,28 @@ def guarded_broker(directory: Path, monkeypatch):
 
 
 def deny(kafka, kind: ResourceType, name: str, operation: AclOperation) -> None:
-    """Forbid an operation on all resources of a kind whose name begins with `name`."""
-    rule = (kind, name, ResourcePatternType.PREFIXED, "User:ANONYMOUS", "*", operation, AclPermissionType.DENY)
+    """Forbid an operation on all resources of a kind whose name begins with `name`, and others that no `allow` is for."""
+    _rule(kafka, kind, name, operation, AclPermissionType.DENY)
+
+
+def allow(kafka, kind: ResourceType, name: str, operation: AclOperation) -> None:
+    """Allow an operation on all resources of a kind whose name begins with `name`, where no `deny` forbids it."""
+    _rule(kafka, kind, name, operation, AclPermissionType.ALLOW)
+
+
+def _rule(kafka, kind: ResourceType, name: str, operation: AclOperation, permission: AclPermissionType) -> None:
+    rule = (kind, name, ResourcePatternType.PREFIXED, "User:ANONYMOUS", "*", operation, permission)
     binding, admin = AclBinding(*rule), kafka.admin()
     admin.create_acls([binding])[binding].result(20)
+
+
+def forget_rules(kafka) -> None:
+    """Everybody may do everything again."""
+    anything = AclBindingFilter(
+        ResourceType.ANY, None, ResourcePatternType.ANY, None, None, AclOperation.ANY, AclPermissionType.ANY
+    )
+    admin = kafka.admin()
+    admin.delete_acls([anything])[anything].result(20)
 
 
 def create(kafka, topic: str, *, partitions: int = 1, config: dict[str, str] | None = None) -> str:

@@ -352,7 +352,10 @@ class CommittedVersions:
         last = self._backend.page(_SEGMENTS, Range(None, None, reverse=True), 1)
         if not last:
             return []
-        first_id, last_id = time // self._interval_ms, layouts.LONG.unpack_from(last[0][0])[0]
+        live = self._backend.meta("first_live")
+        # A time before the history would name every segment since 1970, and none of those is there any more.
+        first_id = max(time // self._interval_ms, 0 if live is None else layouts.LONG.unpack(live)[0])
+        last_id = layouts.LONG.unpack_from(last[0][0])[0]
         names = [layouts.LONG.pack(segment) + key for segment in range(last_id, first_id - 1, -1)]
         found = self._backend.lookup(_SEGMENTS, names)
         return [

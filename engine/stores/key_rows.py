@@ -18,6 +18,8 @@ from engine.stores.table import Entry
 _ROWS_OF_KEY_MAX = 10_000
 # What the interpreter spends on a row here: tuple, row name, entry, two ints.
 _ROW_BYTES = 400
+# And on a key that is known, with or without rows: dict slot, key, list.
+_KEY_BYTES = 200
 # Rows that may be out of sight at the head of a list before it is cut.
 _STALE_MAX = 8
 
@@ -118,12 +120,22 @@ class KeyRows:
         self._loose |= keys
 
     def committed(self) -> None:
-        """Everything is in the backend now. If the rows take more than their share of memory they go."""
+        """Everything is in the backend now. If what is known takes more than its share of memory it goes."""
         self._loose.clear()
         self._noted = self.used
-        held = self._count * _ROW_BYTES
-        if held and held > memory_budget.object_cache_share(id(self), held):
-            self.forget()
+        held = self._held_bytes()
+        if not held:
+            return
+        share = memory_budget.object_cache_share(id(self), held)
+        if held <= share:
+            return
+        if self._complete:
+            # A key without rows need not be known then: a join whose other side is empty never looks one up again.
+            self._known = {key: rows for key, rows in self._known.items() if rows}
+            # Half, so that a store full of rows does not go through them at every commit.
+            if self._held_bytes() <= share // 2:
+                return
+        self.forget()
 
     def forget(self) -> None:
         """Know nothing, as after a rollback or a restore."""
@@ -137,6 +149,9 @@ class KeyRows:
         """Forget, and leave the memory budget."""
         self.forget()
         memory_budget.leave(id(self))
+
+    def _held_bytes(self) -> int:
+        return self._count * _ROW_BYTES + len(self._known) * _KEY_BYTES
 
     def _learn(self, key: bytes) -> list[Row] | None:
         if key in self._too_many:

@@ -33,6 +33,11 @@ _COUNT_EXACTLY_MAX = 5_000
 # What a rebuild can't mend, in the operating system's words.
 _ENVIRONMENT = ("Permission denied", "Read-only file system", "Too many open files")
 _NO_ROOM = ("No space left", "Disk quota", "File too large", "Max allowed space was reached")
+# Another thread's call is in the way: no damage. Words of rocksdict, and of RocksDB whose work was cancelled.
+_CANCELLED = "Shutdown in progress"
+_IN_USE = ("Already borrowed", "Already mutably borrowed", "DB instance already closed", _CANCELLED)
+# A stop waits no longer than this for a compaction; RocksDB asks at every row whether it should end.
+_COMPACTION_END_SECONDS = 10.0
 # Lies in a generation that was found damaged after it had opened: it is rebuilt at its next opening, whoever that is.
 _DAMAGED = "DAMAGED"
 _SIZE_PROPERTIES = ("rocksdb.live-sst-files-size", "rocksdb.cur-size-all-mem-tables")
@@ -54,6 +59,9 @@ class RocksBackend:
         self._overrides = overrides
         # Held by readers of other threads and by whoever drops a family or closes: a page never meets a freed handle.
         self._gate = threading.Lock()
+        # Held while a compaction runs, which lends RocksDB's handles out for as long, so not under the gate.
+        self._compaction = threading.Lock()
+        # Set under the gate as soon as closing begins.
         self._closed = False
         self._damage: str | None = None
         self._refuse_damaged()
@@ -183,10 +191,15 @@ class RocksBackend:
             return sum(s.property_int_value(name) or 0 for s in self._spaces.values() for name in _SIZE_PROPERTIES)
 
     def compact(self) -> None:
-        """Compact every family; blocks for as long as it takes, so call it from a thread of its own."""
-        with self._named_errors("compacted"):
-            for space in list(self._spaces.values()):
-                space.compact_range(None, None)
+        """Compact every family; blocks for as long as it takes, so call it from a thread of its own.
+
+        Raises StoreError if the store closes meanwhile: what was compacted by then is, and nothing is lost.
+        """
+        with self._compaction:
+            for family in list(self._spaces):
+                self._compact_family(family)
+            # RocksDB's call does not tell that it was cancelled.
+            self._refuse_closed()
 
     def property(self, name: str, family: str = DEFAULT) -> str | None:
         """A RocksDB property such as `rocksdb.levelstats`; safe from any thread."""
@@ -206,25 +219,57 @@ class RocksBackend:
         """See `Backend`. The position's family goes last: data ahead of its position only means a replay."""
         self._open_database()
         with self._named_errors("flushed"):
-            for name, space in self._spaces.items():
-                if name != _META:
-                    space.flush()
-            self._spaces[_META].flush()
+            self._flush_families()
 
     def close(self) -> None:
-        """See `Backend`. All iterators must be gone by now: a live one would keep the directory locked."""
+        """See `Backend`. All iterators must be gone by now: a live one would keep the directory locked.
+
+        A compaction that runs is cancelled and waited for, 10 s at most.
+        """
         with self._gate:
             if self._db is None:
                 return
-            database, spaces = self._db, [s for name, s in self._spaces.items() if name != DEFAULT]
+            self._closed = True
+        with self._named_errors("closed"), ExitStack() as closing:
+            closing.callback(self._let_go)
+            # Not under the gate, which a compaction needs to learn that it is to end.
+            if self._compaction.locked():
+                self._end_compaction(self._db)
+
+    def _compact_family(self, family: str) -> None:
+        """Compact a family, unless it was dropped or closing has begun since."""
+        with self._gate:
+            self._refuse_closed()
+            space = self._spaces.get(family)
+        if space is not None:
+            with self._named_errors("compacted"):
+                space.compact_range(None, None)
+
+    def _end_compaction(self, database: Rdict) -> None:
+        """Have the compaction end that another thread runs."""
+        try:
+            # RocksDB flushes no more once its work is cancelled.
+            self._flush_families()
+        finally:
+            database.cancel_all_background(False)  # noqa: FBT003 - rocksdict takes it by place
+            if self._compaction.acquire(timeout=_COMPACTION_END_SECONDS):
+                self._compaction.release()
+            else:
+                log.warning("the compaction of the store in %s does not end; it closes with it", self.directory)
+
+    def _flush_families(self) -> None:
+        for name, space in self._spaces.items():
+            if name != _META:
+                space.flush()
+        self._spaces[_META].flush()
+
+    def _let_go(self) -> None:
+        """Close every family. RocksDB flushes here, which a full disk fails: each is let go of all the same."""
+        with self._gate, ExitStack() as closing:
+            # The last to be pushed is the first to close: the database itself closes last.
+            for each in sorted(self._spaces.values(), key=lambda space: space is not self._db):
+                closing.callback(_close, each)
             self._handles, self._spaces, self._db = {}, {}, None
-            # RocksDB flushes here, which a full disk fails; each is let go of all the same, and one error tells it all.
-            try:
-                with self._named_errors("closed"), ExitStack() as closing:
-                    for each in (database, *spaces):
-                        closing.callback(each.close)
-            finally:
-                self._closed = True
 
     def _rows(self, _options: ReadOptions, iterator: RdictIter, *, forward: bool) -> Iterator[Row]:
         """What an iterator has from where it stands, to its end.
@@ -256,7 +301,7 @@ class RocksBackend:
     def _named(self, error: Exception, attempt: str) -> StatehouseError:
         """The error by what happens next; rocksdict raises plain Exceptions with RocksDB's words."""
         words = str(error)
-        if self._closed:
+        if self._closed and attempt != "closed":
             return StoreError(f"the store in {self.directory} was closed meanwhile ({words})")
         what = f"the store in {self.directory} cannot be {attempt} ({words})"
         if "LOCK:" in words or "lock hold" in words:
@@ -264,6 +309,8 @@ class RocksBackend:
                 f"{what}: another process holds it, or an iterator that was not closed. Stop the other process, or give "
                 "this one another state directory"
             )
+        if any(sign in words for sign in _IN_USE):
+            return StoreError(f"{what}: another thread still uses it")
         if any(sign in words for sign in _NO_ROOM):
             return DiskFull(f"{what}: there is no room left. Make room and start again: what is missing is replayed")
         if any(sign in words for sign in _ENVIRONMENT):
@@ -293,6 +340,10 @@ class RocksBackend:
         if self._damage is not None:
             raise TaskCorrupted(self._damage)
 
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise StoreError(f"the store in {self.directory} was closed meanwhile")
+
     def _open_database(self) -> Rdict:
         if self._db is None:
             raise StoreError(f"the store in {self.directory} is closed")
@@ -319,6 +370,15 @@ def _families_in(directory: Path) -> list[str]:
     manifest.check(directory)
     found: list[str] = Rdict.list_cf(str(directory))
     return found
+
+
+def _close(database: Rdict) -> None:
+    try:
+        database.close()
+    except Exception as error:
+        # It closes all the same, and was flushed before its work was cancelled.
+        if _CANCELLED not in str(error):
+            raise
 
 
 def _fill(batch: WriteBatch, part: Columns) -> None:

@@ -148,7 +148,8 @@ class RocksBackend:
                 batch.delete_range(lower, upper, self._handles[family])
         for family, parts in change.entries.items():
             if family not in self._spaces:
-                self._create(family)
+                with self._named_errors("given a column family"):
+                    self._create(family)
             batch.set_default_column_family(self._handles[family])
             for part in parts:
                 _fill(batch, part)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from engine.errors import StoreError
+from engine.errors import DiskFull, StoreError
 from engine.stores import rocks_backend
 from engine.stores.backend import DEFAULT, EVERYTHING, Columns, Write
 from engine.stores.rocks_backend import RocksBackend
@@ -143,3 +143,28 @@ def test_a_compaction_goes_on_to_no_family_of_a_store_that_closes(tmp_path):
     assert not backend.damaged
     with pytest.raises(StoreError, match="closed meanwhile"):
         backend.compact()
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "remedy"),
+    [
+        ("IO error: No space left on device: While open a file", DiskFull, "Make room and start again"),
+        ("IO error: Too many open files: While open a file", StoreError, "the disk or its limits are at fault"),
+    ],
+)
+def test_a_family_that_cannot_be_made_tells_the_remedy(words, error, remedy, tmp_path, monkeypatch):
+    backend = RocksBackend(tmp_path / "g1", {})
+
+    def fails(_):
+        raise Exception(words)  # noqa: TRY002 - as rocksdict does
+
+    monkeypatch.setattr(backend, "_create", fails)
+    change = Write(meta={"position": b"1"})
+    change.add(SEGMENT, Columns([b"k"], [b"v"]))
+    try:
+        with pytest.raises(error, match=remedy):
+            backend.write(change)
+        assert not backend.damaged
+        assert backend.meta("position") is None
+    finally:
+        backend.close()

@@ -127,7 +127,10 @@ class Store(Protocol):
         """Give up all resources, open iterators included. Uncommitted writes are lost. Calling it twice is allowed."""
 
     def approximate_num_entries(self) -> int:
-        """About how many entries the store holds, uncommitted ones included."""
+        """About how many entries the store holds, uncommitted ones included.
+
+        Windows and sessions count each; a versioned store counts the keys that have a value now, not their past.
+        """
 
     def bytes(self) -> int:
         """Bytes on disk or in memory of what is committed."""

@@ -218,6 +218,9 @@ class SegmentedStore(LayeredStore):
     def _tables(self) -> Iterable[Table]:
         return [*self._rows.values(), *self._times.values()]
 
+    def _counted_tables(self) -> Iterable[Table]:
+        return self._rows.values()
+
     @staticmethod
     def _logs_each(spec: StoreSpec) -> bool:
         return spec.logging and (spec.retain_duplicates or not spec.caching)

@@ -303,6 +303,10 @@ class VersionedStore(LayeredStore):
     def _tables(self) -> Iterable[Table]:
         return (self._latest, self._past)
 
+    def _counted_tables(self) -> Iterable[Table]:
+        # Keys that are there now; their past is no more of them.
+        return (self._latest,)
+
     def _drain(self) -> list[ChangelogRecord]:
         log, self._log = self._log, []
         return log

@@ -409,6 +409,31 @@ def test_counts_are_near_the_truth(opened):
     assert 2_000 <= store.approximate_num_entries() <= 3_000
 
 
+@pytest.mark.parametrize("backend", ["rocksdb", "memory"])
+@pytest.mark.parametrize("kind", ["window", "session"])
+def test_what_is_emitted_on_close_counts_once_although_it_is_kept_by_time_too(kind, backend, opened):
+    store = opened(SPECS[kind].with_(backend=backend, emit_final=True))
+    for number in range(10):
+        put(store, "a", number, time=10 * number)
+    assert store.approximate_num_entries() == 10
+    store.drain_changelog()
+    store.commit(1)
+    assert store.approximate_num_entries() == 10
+
+
+@pytest.mark.parametrize("backend", ["rocksdb", "memory"])
+def test_a_versioned_store_counts_the_keys_that_have_a_value_now(backend, opened):
+    store = opened(SPECS["versioned"].with_(backend=backend))
+    for number in range(3):
+        for key in ("a", "b", "gone"):
+            put(store, key, number, time=10 * number)
+    put(store, "gone", None, time=50)
+    assert store.approximate_num_entries() == 2
+    store.drain_changelog()
+    store.commit(1)
+    assert store.approximate_num_entries() == 2
+
+
 # Settings --------------------------------------------------------------------------------------------------------------
 
 

@@ -3,7 +3,8 @@
 A family is a key space of its own (RocksDB: a column family): `default` for entries, one per window segment. Meta
 values (position, observed time …) are written in the same step as the entries they belong to.
 
-The loop's thread writes, reads and scans; `page` and `lookup` may be called from any thread and see committed state.
+The loop's thread writes, reads and scans; `page`, `lookup`, `meta` and `families` may be called from any thread and see
+committed state. Once closed they raise StoreError: an emptied store must not look like one that holds nothing.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class Backend(Protocol):
         """
 
     def families(self) -> list[str]:
-        """Names of the families that exist, `default` included."""
+        """Names of the families that exist, `default` included; safe from any thread."""
 
     def write(self, change: Write) -> None:
         """Apply a change as one step: after a crash either all of it is there or nothing."""

@@ -104,7 +104,9 @@ class MemoryBackend:
 
     def families(self) -> list[str]:
         """See `Backend`."""
-        return list(self._families)
+        with self._lock:
+            self._check_open()
+            return list(self._families)
 
     def write(self, change: Write) -> None:
         """See `Backend`."""
@@ -123,7 +125,9 @@ class MemoryBackend:
 
     def meta(self, name: str) -> bytes | None:
         """See `Backend`."""
-        return self._meta.get(name)
+        with self._lock:
+            self._check_open()
+            return self._meta.get(name)
 
     def count(self, family: str) -> int:
         """See `Backend`; exact here."""

@@ -135,8 +135,9 @@ class RocksBackend:
 
     def families(self) -> list[str]:
         """See `Backend`."""
-        # `list` copies in one step, whatever the loop does meanwhile.
-        return [name for name in list(self._spaces) if name != _META]
+        with self._gate:
+            self._open_database()
+            return [name for name in self._spaces if name != _META]
 
     def write(self, change: Write) -> None:
         """See `Backend`: one WriteBatch. Families are made before it; those to drop are dropped behind it."""

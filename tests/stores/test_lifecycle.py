@@ -595,10 +595,38 @@ def test_readers_see_whole_commits_while_the_loop_writes(name, opened):
         reader.join()
     assert not problems
     assert pages
+
+
+@pytest.mark.parametrize("name", [name for name in SPECS if name != "lru"])
+def test_a_view_of_a_closed_store_says_so(name, opened):
+    """An answer without rows would be taken for an empty store."""
+    store = opened(SPECS[name])
+    put(store, "a", 1)
+    store.commit(1)
+    view = store.committed()
+    assert len(view.range(None, None, limit=100)) == 1
     store.close()
-    if store.spec.backend == "rocksdb":
-        with pytest.raises(StoreError, match="closed"):
-            view.range(None, None, limit=100)
+    with pytest.raises(StoreError, match="closed"):
+        view.range(None, None, limit=100)
+    with pytest.raises(StoreError, match="closed"):
+        view.prefix(b"a", limit=100)
+
+
+@pytest.mark.parametrize("name", ["window", "window-memory", "session", "session-memory"])
+def test_a_view_tells_of_a_store_that_closes_while_it_reads(name, opened, monkeypatch):
+    store = opened(SPECS[name])
+    put(store, "a", 1)
+    store.commit(1)
+    meta = store.backend.meta
+
+    def closing_after(asked):
+        found = meta(asked)
+        store.close()
+        return found
+
+    monkeypatch.setattr(store.backend, "meta", closing_after)
+    with pytest.raises(StoreError, match="closed"):
+        store.committed().range(None, None, limit=100)
 
 
 def test_readers_survive_dropped_segments(opened):

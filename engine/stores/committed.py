@@ -101,22 +101,26 @@ class _CommittedSegments:
 
     def _page(
         self,
-        bounds: Range,
+        bounds_of: Callable[[int], Range],
         times: tuple[int, int],
         wanted: Callable[[CommittedRow], bool],
         limit: int,
         start_after: bytes | None,
+        *,
+        reverse: bool,
     ) -> list[CommittedRow]:
+        """Up to `limit` wanted rows. `bounds_of(last)` tells where they can lie in a segment whose times end with `last`."""
         low, high = max(times[0], self._oldest()), times[1]
         after_segment = None if start_after is None else layouts.LONG.unpack_from(start_after)[0]
         rows: list[CommittedRow] = []
-        for segment in self._segments(low, high, reverse=bounds.reverse) if low <= high else ():
+        for segment in self._segments(low, high, reverse=reverse) if low <= high else ():
             behind = None
             if after_segment is not None:
-                if (segment > after_segment) if bounds.reverse else (segment < after_segment):
+                if (segment > after_segment) if reverse else (segment < after_segment):
                     continue
                 behind = start_after[8:] if start_after is not None and segment == after_segment else None
-            for row in self._rows_of(segment, beyond(bounds, behind)):
+            last = min(high, (segment + 1) * self._interval_ms - 1, layouts.LONG_MAX)
+            for row in self._rows_of(segment, beyond(bounds_of(last)._replace(reverse=reverse), behind)):
                 if low <= self._time(row) <= high and wanted(row):
                     rows.append(row)
                     if len(rows) == limit:
@@ -167,8 +171,10 @@ class CommittedWindows(_CommittedSegments):
         if time_to < max(time_from, 0):
             return []
         low, high = layouts.window_key(key, max(time_from, 0)), layouts.window_key(key, time_to, layouts.SEQUENCE_MAX)
-        bounds = Range(low, high + b"\x00", reverse)
-        return self._page(bounds, (time_from, time_to), lambda row: row.key == key, limit, start_after)
+        bounds = Range(low, high + b"\x00")
+        return self._page(
+            lambda _: bounds, (time_from, time_to), lambda row: row.key == key, limit, start_after, reverse=reverse
+        )
 
     def range(
         self,
@@ -182,9 +188,12 @@ class CommittedWindows(_CommittedSegments):
         start_after: bytes | None = None,
     ) -> list[CommittedRow]:
         """Up to `limit` windows of a range of keys (both None: all) and starts."""
-        bounds = Range(key_from, None, reverse)
+
+        def bounds_of(last: int) -> Range:
+            return _key_range(key_from, key_to, layouts.window_key(b"", last, layouts.SEQUENCE_MAX))
+
         wanted = _within(key_from, key_to)
-        return self._page(bounds, (time_from, time_to), wanted, limit, start_after)
+        return self._page(bounds_of, (time_from, time_to), wanted, limit, start_after, reverse=reverse)
 
     def prefix(
         self,
@@ -197,8 +206,12 @@ class CommittedWindows(_CommittedSegments):
         start_after: bytes | None = None,
     ) -> list[CommittedRow]:
         """Up to `limit` windows of the keys that start with `prefix`."""
-        bounds = Range(prefix, layouts.after_prefix(prefix), reverse)
-        return self._page(bounds, (time_from, time_to), lambda row: row.key.startswith(prefix), limit, start_after)
+        bounds = Range(prefix, layouts.after_prefix(prefix))
+
+        def wanted(row: CommittedRow) -> bool:
+            return row.key.startswith(prefix)
+
+        return self._page(lambda _: bounds, (time_from, time_to), wanted, limit, start_after, reverse=reverse)
 
     def _row(self, name: bytes, raw: bytes, cursor: bytes) -> CommittedRow:
         key, start, _ = layouts.split_window_key(name)
@@ -228,10 +241,13 @@ class CommittedSessions(_CommittedSegments):
         start_after: bytes | None = None,
     ) -> list[CommittedRow]:
         """Up to `limit` sessions of one key, by (end, start)."""
-        behind = layouts.session_key(key, layouts.LONG_MAX, layouts.LONG_MAX) + b"\x00"
-        bounds = Range(layouts.session_key(key, 0, max(earliest_end, 0)), behind, reverse)
+        first = layouts.session_key(key, 0, max(earliest_end, 0))
+
+        def bounds_of(last: int) -> Range:
+            return Range(first, layouts.session_key(key, last, last) + b"\x00")
+
         wanted = _starting_by(latest_start, key, key)
-        return self._page(bounds, (earliest_end, layouts.LONG_MAX), wanted, limit, start_after)
+        return self._page(bounds_of, (earliest_end, layouts.LONG_MAX), wanted, limit, start_after, reverse=reverse)
 
     def range(
         self,
@@ -245,9 +261,12 @@ class CommittedSessions(_CommittedSegments):
         start_after: bytes | None = None,
     ) -> list[CommittedRow]:
         """Up to `limit` sessions of a range of keys (both None: all)."""
-        bounds = Range(key_from, None, reverse)
+
+        def bounds_of(last: int) -> Range:
+            return _key_range(key_from, key_to, layouts.session_key(b"", last, last))
+
         wanted = _starting_by(latest_start, key_from, key_to)
-        return self._page(bounds, (earliest_end, layouts.LONG_MAX), wanted, limit, start_after)
+        return self._page(bounds_of, (earliest_end, layouts.LONG_MAX), wanted, limit, start_after, reverse=reverse)
 
     def prefix(
         self,
@@ -260,12 +279,14 @@ class CommittedSessions(_CommittedSegments):
         start_after: bytes | None = None,
     ) -> list[CommittedRow]:
         """Up to `limit` sessions of the keys that start with `prefix`."""
-        bounds = Range(prefix, layouts.after_prefix(prefix), reverse)
+        bounds = Range(prefix, layouts.after_prefix(prefix))
 
         def wanted(row: CommittedRow) -> bool:
             return row.key.startswith(prefix) and (row.start or 0) <= latest_start
 
-        return self._page(bounds, (earliest_end, layouts.LONG_MAX), wanted, limit, start_after)
+        return self._page(
+            lambda _: bounds, (earliest_end, layouts.LONG_MAX), wanted, limit, start_after, reverse=reverse
+        )
 
     def _row(self, name: bytes, raw: bytes, cursor: bytes) -> CommittedRow:
         key, start, end = layouts.split_session_key(name)
@@ -273,6 +294,11 @@ class CommittedSessions(_CommittedSegments):
 
     def _time(self, row: CommittedRow) -> int:
         return row.end or 0
+
+
+def _key_range(key_from: bytes | None, key_to: bytes | None, suffix: bytes) -> Range:
+    """Where the rows of a range of keys can lie whose names end with `suffix` at most. Other keys' rows lie there too."""
+    return Range(key_from, None if key_to is None else layouts.key_range_end(key_to, suffix) + b"\x00")
 
 
 def _within(key_from: bytes | None, key_to: bytes | None) -> Callable[[CommittedRow], bool]:

@@ -99,7 +99,8 @@ def key_range_end(key: bytes, suffix: bytes) -> bytes:
     certain = max(len(key) - len(suffix), 0)
     for size in range(certain):
         if suffix > key[size : size + len(suffix)]:
-            return key[:size] + suffix
+            # A longer prefix can sort behind this one only if what it adds is still the suffix's own beginning.
+            return max(key[:longer] + suffix for longer in range(size, size + len(suffix)))
     return max(key[:size] + suffix for size in range(certain, len(key) + 1))
 
 

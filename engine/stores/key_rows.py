@@ -124,8 +124,6 @@ class KeyRows:
         self._loose.clear()
         self._noted = self.used
         held = self._held_bytes()
-        if not held:
-            return
         share = memory_budget.object_cache_share(id(self), held)
         if held <= share:
             return

@@ -1,7 +1,8 @@
 """The process's memory for stores: one RocksDB block cache, one write-buffer budget, one share for decoded objects.
 
 Every store of every task of the process draws on the same three, so that memory does not grow with the number of
-partitions. `configure` before the first store opens, or later to move the bounds; `usage` is what the status reports.
+partitions. Shares of decoded objects are kept at commits: what is read and written between two of them comes on top.
+`configure` before the first store opens, or later to move the bounds; `usage` is what the status reports.
 """
 
 from __future__ import annotations
@@ -20,8 +21,6 @@ WRITE_BUFFER_BYTES = 64 * MEBIBYTE
 WRITE_BUFFER_BYTES_MIN = 1 * MEBIBYTE
 # Decoded objects: what makes a hot key cost 0.1 µs instead of 2 µs.
 OBJECT_CACHE_BYTES = 256 * MEBIBYTE
-# Below this a store's cache would hold less than one batch of keys and only cost time.
-OBJECT_CACHE_SHARE_MIN = 4 * MEBIBYTE
 
 
 @dataclass
@@ -50,7 +49,7 @@ _bounds = _Bounds()
 # Of all stores of the process, for the status.
 record_lookups = RecordLookups()
 _lock = threading.Lock()
-_sharers: dict[int, int] = {}  # id of a store's cache -> bytes it believes to hold
+_sharers: dict[int, int] = {}  # id of a store's cache -> bytes it believes to hold; only those that hold any
 
 
 @cache
@@ -90,10 +89,20 @@ def lend_write_buffers(change_bytes: int) -> None:
 
 
 def object_cache_share(holder: int, held_bytes: int) -> int:
-    """Report what a store's object cache holds and learn how many bytes it may hold: an equal share of the budget."""
+    """Report what a store's object cache holds and learn how many bytes it may hold.
+
+    An equal share of the budget among the caches that hold anything; what the small ones leave goes to the large ones.
+    """
     with _lock:
+        if not held_bytes:
+            _sharers.pop(holder, None)
+            return 0
         _sharers[holder] = held_bytes
-        return max(_bounds.object_cache_bytes // len(_sharers), OBJECT_CACHE_SHARE_MIN)
+        equal = _bounds.object_cache_bytes // len(_sharers)
+        if held_bytes <= equal:
+            return equal
+        small = [held for held in _sharers.values() if held <= equal]
+        return (_bounds.object_cache_bytes - sum(small)) // (len(_sharers) - len(small))
 
 
 def leave(holder: int) -> None:

@@ -7,6 +7,7 @@ on by key. Keys and values are bytes; who shows them decodes them. After the sto
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain, islice
 
 from engine.stores import layouts
 from engine.stores.backend import DEFAULT, Backend, Range
@@ -16,7 +17,7 @@ from engine.topology.stores import StoreSpec
 
 _SEGMENT = "segment-"
 _SEGMENTS = "segments"
-# Rows read at a time while a page is filtered.
+# Rows read at a time while a page is filtered, or asked for where most are not there.
 _PIECE_ROWS = 512
 
 
@@ -342,10 +343,11 @@ class CommittedVersions:
         """Up to `limit` versions of a key valid at any time within the bounds (both inclusive), the newest first."""
         latest = self._latest.get(key)
         rows = [latest] if latest is not None and (latest.timestamp or 0) <= time_to else []
-        if time_to >= self._observed() - self._history_ms:
-            past = self._past(key, max(time_from, 0))
-            rows += [r for r in past if (r.timestamp or 0) <= time_to and (r.valid_to or 0) > time_from]
-        return rows[:limit]
+        if time_to < self._observed() - self._history_ms:
+            return rows[:limit]
+        past = self._past(key, max(time_from, 0))
+        found = (row for row in past if (row.timestamp or 0) <= time_to and (row.valid_to or 0) > time_from)
+        return list(islice(chain(rows, found), limit))
 
     def range(
         self,
@@ -373,21 +375,18 @@ class CommittedVersions:
         observed = self._backend.meta("observed")
         return -1 if observed is None else int(layouts.LONG.unpack(observed)[0])
 
-    def _past(self, key: bytes, time: int) -> list[CommittedRow]:
+    def _past(self, key: bytes, time: int) -> Iterator[CommittedRow]:
         """The versions of a key, tombstones left out, in the segments from that of `time` on, the newest first."""
         last = self._backend.page(_SEGMENTS, Range(None, None, reverse=True), 1)
         if not last:
-            return []
+            return
         live = self._backend.meta("first_live")
         # A time before the history would name every segment since 1970, and none of those is there any more.
         first_id = max(time // self._interval_ms, 0 if live is None else layouts.LONG.unpack(live)[0])
         last_id = layouts.LONG.unpack_from(last[0][0])[0]
-        names = [layouts.LONG.pack(segment) + key for segment in range(last_id, first_id - 1, -1)]
-        found = self._backend.lookup(_SEGMENTS, names)
-        return [
-            CommittedRow(key, version.value, version.valid_from, valid_to=version.valid_to, cursor=key)
-            for raw in found
-            if raw is not None
-            for version in VersionRow.decode(raw).all()
-            if version.value is not None
-        ]
+        for newest in range(last_id, first_id - 1, -_PIECE_ROWS):
+            segments = range(newest, max(newest - _PIECE_ROWS, first_id - 1), -1)
+            found = self._backend.lookup(_SEGMENTS, [layouts.LONG.pack(segment) + key for segment in segments])
+            for version in chain.from_iterable(VersionRow.decode(raw).all() for raw in found if raw is not None):
+                if version.value is not None:
+                    yield CommittedRow(key, version.value, version.valid_from, valid_to=version.valid_to, cursor=key)

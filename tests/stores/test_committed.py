@@ -54,6 +54,31 @@ def test_a_history_from_the_beginning_of_time_asks_for_live_segments_only(backen
     assert store.committed().get(b"tea", 0) is None
 
 
+@BACKENDS
+def test_a_history_of_very_many_segments_is_read_in_pieces_and_no_further_than_asked(backend, opened, monkeypatch):
+    spec = StoreSpec("s", "versioned", backend, serdes.string, serdes.int64, history_ms=1_000_000)
+    store = opened(spec.with_(segment_interval_ms=1))
+    times = (TODAY, TODAY + 1_000, TODAY + 2_000, TODAY + 3_000)
+    for number, time in enumerate(times):
+        store.put("tea", number, time)
+    store.drain_changelog()
+    store.commit(1)
+    asked, lookup = [], store.backend.lookup
+
+    def counted(family, keys):
+        asked.append(len(keys))
+        return lookup(family, keys)
+
+    monkeypatch.setattr(store.backend, "lookup", counted)
+    view = store.committed()
+    assert [row.timestamp for row in view.versions(b"tea", 0, 2 * TODAY, limit=2)] == [times[3], times[2]]
+    assert sum(asked) < 1_000
+    assert view.get(b"tea", TODAY + 2_500).timestamp == times[2]
+    assert sum(asked) < 2_000
+    assert [row.timestamp for row in view.versions(b"tea", TODAY - 5_000, 2 * TODAY, limit=9)] == [*times[::-1]]
+    assert max(asked) < 1_000
+
+
 def put(store, key, time):
     if store.spec.kind == "window":
         store.put(key, 1, time)

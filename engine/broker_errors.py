@@ -95,6 +95,8 @@ REFUSED = {
     KafkaError.INVALID_TIMESTAMP,
     INVALID_DIFFERENT_RECORD,
 }
+# What is asked for does not exist, or does not exist any more.
+UNKNOWN = {UNKNOWN_TOPIC, UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART}
 DENIED = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
@@ -118,7 +120,7 @@ def named(error: KafkaException | KafkaError, what: str) -> StatehouseError:
         return TaskMigrated(f"{text}. Another member has taken over; this one rejoins")
     if code in DENIED:
         return Fatal(f"{text}. Give the engine's principal the right to it")
-    if code in {UNKNOWN_TOPIC, UNKNOWN_PARTITION, NO_ENTRY, KafkaError.UNKNOWN_TOPIC_OR_PART}:
+    if code in UNKNOWN or code == NO_ENTRY:
         return MissingTopic(f"{text}. Create the topic, or name another")
     if code in {AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}:
         return TaskCorrupted(f"{text}. The offset is no longer in the topic")

@@ -15,6 +15,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
+from engine import broker_errors
 from engine.control.outage import Outage, quiet_log
 from engine.control.outbox import EVENTS_MAX, Message, Outbox
 from engine.control.status import TOPIC, EventStatus, StatusRecord
@@ -28,7 +29,9 @@ _FAREWELL_SECONDS = 3.0
 # A try at the topic's creation blocks up to its own bound; between tries the cluster gets a rest.
 _TOPIC_RETRY_SECONDS = 5.0
 _PRODUCER = {
-    "enable.idempotence": True,
+    # A key has one message under way, and a repeated one says the same again: what idempotence adds here is an error after
+    # which a producer is good for nothing.
+    "enable.idempotence": False,
     "linger.ms": 5,
     "compression.type": "lz4",
     # Status older than this is worth nothing: it is replaced by the newest once the broker is back.
@@ -173,13 +176,22 @@ class StatusReporter:
             if error is None:
                 self._outage.ended()
             else:
-                self._outage.failed(error.str())
+                self._failed(error)
 
         try:
             producer.produce(self._topic, message.payload, message.key, partition=0, on_delivery=delivered)
-        except (BufferError, KafkaException):
+        except BufferError:
             # The queue is full, as it is after a long outage: this state is dropped, a newer one follows.
             self._outbox.delivered(message.key, succeeded=False)
+        except KafkaException as error:
+            self._outbox.delivered(message.key, succeeded=False)
+            self._failed(broker_errors.cause(error))
+
+    def _failed(self, error: KafkaError) -> None:
+        if error.code() in broker_errors.UNKNOWN:
+            # Deleted under way: it is made again.
+            self._has_topic = False
+        self._outage.failed(error.str())
 
 
 def _now_ms() -> int:

@@ -61,6 +61,7 @@ class Supervised:
         self.started_at = 0.0
         self.serving_at = 0.0
         self.process: Process | None = None
+        self.refused: OSError | None = None  # why no process could be made of it
         self._probing = probing
         self._probe: Future[bool] | None = None
         self._not_before = 0.0
@@ -83,12 +84,16 @@ class Supervised:
         return self.process.pid if self.process and self.process.exit_code is None else None
 
     def start(self) -> None:
-        """Run the part's command."""
-        self.process = Process(self.part.command, lend=self._lend)
+        """Run the part's command; what the system refuses is tried again later, as if the part had ended."""
         self.started_at = time.monotonic()
         self._probe = None
         self._not_before = 0.0
         self._become(State.STARTING)
+        try:
+            self.process, self.refused = Process(self.part.command, lend=self._lend), None
+        except OSError as error:
+            self.process, self.refused = None, error
+            self._back_off()
 
     def step(self) -> None:
         """Look at the process and the clock, and change state accordingly."""
@@ -122,6 +127,9 @@ class Supervised:
         if self.part.kind is not Kind.SERVICE and self.exit_code == 0:
             self._become(State.DONE)
             return
+        self._back_off()
+
+    def _back_off(self) -> None:
         steady = self.state is State.SERVING and time.monotonic() - self.serving_at > STEADY_SECONDS
         if steady or not self.back_off_seconds:
             self.back_off_seconds = BACK_OFF_FIRST_SECONDS

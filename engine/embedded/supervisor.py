@@ -93,7 +93,8 @@ def _check_start(one: Supervised) -> None:
         return
     part = one.part
     if one.state is State.BACKING_OFF and one.restarts + 1 >= FALSE_STARTS_MAX:
-        raise StartFailure(f"{part.name} did not start: {_last_line(part)}. {_remedy(part)}")
+        why = str(one.refused) if one.refused is not None else _last_line(part)
+        raise StartFailure(f"{part.name} did not start: {why}. {_remedy(part)}")
     if one.state is State.STARTING and time.monotonic() - one.started_at > part.start_seconds:
         raise StartFailure(f"{part.name} did not answer within {part.start_seconds:.0f} s. {_remedy(part)}")
 

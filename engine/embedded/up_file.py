@@ -1,11 +1,14 @@
 """``up.json``: what runs where, for programs that use a running stack (tests, scripts, a second terminal)."""
 
 import json
+import logging
 
 from engine.embedded.stack import USER, Stack
 from engine.embedded.supervised import Supervised
 
 NAME = "up.json"
+
+log = logging.getLogger(__name__)
 
 
 class UpFile:
@@ -14,9 +17,10 @@ class UpFile:
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
         self._written = ""
+        self._failed = False
 
     def write(self, parts: list[Supervised]) -> None:
-        """Write the file if it would differ from what is there."""
+        """Write the file if it would differ from what is there. A disk that does not take it is told, and asked again."""
         processes = [
             {"role": one.name, "application": one.part.application, "pid": one.pid, "address": one.part.address}
             for one in parts
@@ -33,8 +37,14 @@ class UpFile:
         }
         text = json.dumps(content, indent=2) + "\n"
         if text != self._written:
-            self._stack.data.write_private(NAME, text)
-            self._written = text
+            try:
+                self._stack.data.write_private(NAME, text)
+            except OSError as error:
+                if not self._failed:
+                    log.warning("%s is out of date: %s", NAME, error)
+                self._failed = True
+            else:
+                self._written, self._failed = text, False
 
     def remove(self) -> None:
         """Take the file away: nothing of it is true any more."""

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from confluent_kafka import KafkaException
+
 from engine import client_settings
 from engine.config import EXACTLY_ONCE
 from engine.embedded.failure import StartFailure
@@ -75,7 +77,7 @@ def run(options: dict[str, Any]) -> int:
         with _folder(keep=options["keep"]) as folder, _broker(options, folder) as (client, broker):
             chaos = Chaos(_settings(options, seed, folder, client), command_line, broker=broker, say=_say)
             report = chaos.run()
-    except (StatehouseError, StartFailure) as error:
+    except (StatehouseError, StartFailure, KafkaException) as error:
         _say(f"chaos could not be run: {error}")
         return EXIT_NOT_RUN
     except KeyboardInterrupt:

@@ -144,6 +144,7 @@ class Chaos:
     def run(self) -> Report:
         """Run and judge. Raises ConfigError or BrokerUnavailable when it cannot be run at all."""
         began = time.monotonic()
+        self._cluster.reach()
         with contextlib.ExitStack() as ending:
             if not self.settings.keep:
                 ending.callback(self.remove)

@@ -11,11 +11,13 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 # Re-exported by the package without saying so, hence the ignore.
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
+from engine import broker_errors
 from engine.control import application_records
 from engine.errors import BrokerUnavailable
 from engine.testing.chaos_input import Record
 
 REQUEST_SECONDS = 20.0
+REACH_SECONDS = 10.0
 # Reading a partition to its end; what is not there by then is a finding, not a wait.
 READ_SECONDS = 120.0
 FLUSH_SECONDS = 120.0
@@ -44,12 +46,20 @@ class Cluster:
         )
         self.undelivered = 0
 
+    def reach(self) -> None:
+        """Return once a broker answers; raises BrokerUnavailable when none does."""
+        try:
+            self._admin.list_topics(timeout=REACH_SECONDS)
+        except KafkaException as error:
+            what = f"no broker answers at {self.client['bootstrap.servers']}"
+            raise broker_errors.named(error, what) from error
+
     def create(self, topics: Iterable[str], partitions: int) -> None:
         """Make topics that keep everything."""
         wanted = [NewTopic(t, num_partitions=partitions, config={"retention.ms": "-1"}) for t in topics]
         if wanted:
             for future in self._admin.create_topics(wanted, request_timeout=REQUEST_SECONDS).values():
-                future.result(REQUEST_SECONDS)
+                future.result()
 
     def topics(self, prefix: str) -> list[str]:
         """Names that begin so."""
@@ -61,8 +71,8 @@ class Cluster:
         Members that were killed count as such for a session: their groups are asked about again for so many seconds.
         """
         topics = self.topics(prefix)
-        for future in self._admin.delete_topics(topics).values() if topics else ():
-            future.result(REQUEST_SECONDS)
+        for future in self._admin.delete_topics(topics, request_timeout=REQUEST_SECONDS).values() if topics else ():
+            future.result()
         deadline = time.monotonic() + seconds
         for application in applications:
             while not self._remove_group(application, last=time.monotonic() > deadline):
@@ -71,7 +81,7 @@ class Cluster:
 
     def _remove_group(self, group: str, *, last: bool) -> bool:
         try:
-            self._admin.delete_consumer_groups([group])[group].result(REQUEST_SECONDS)
+            self._admin.delete_consumer_groups([group], request_timeout=REQUEST_SECONDS)[group].result()
         except KafkaException as error:
             code = error.args[0].code()
             if last or code not in {KafkaError.NON_EMPTY_GROUP, KafkaError.GROUP_ID_NOT_FOUND}:
@@ -120,11 +130,15 @@ class Cluster:
         consumer = self._consumer(group, committed=True)
         try:
             places = [TopicPartition(topic, p) for p in self._partitions(consumer, topic)]
-            return {p.partition: max(p.offset, -1) for p in consumer.committed(places, REQUEST_SECONDS)}
+            found = consumer.committed(places, REQUEST_SECONDS)
         except KafkaException as error:
             raise BrokerUnavailable(f"the offsets of group {group} are not to be had: {error}") from error
         finally:
             consumer.close()
+        for place in found:
+            if place.error is not None:
+                raise BrokerUnavailable(f"the offsets of group {group} are not to be had: {place.error.str()}")
+        return {place.partition: max(place.offset, -1) for place in found}
 
     def read(self, topic: str, begins: Mapping[int, int] | None = None) -> Iterator[Row]:
         """Read committed, partition by partition in order, from the beginning or from `begins` to the end of now."""

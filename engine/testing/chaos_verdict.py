@@ -50,6 +50,10 @@ class Ran:
     application_id: str
     topology: Topology
 
+    def changelog(self, spec: StoreSpec) -> str:
+        """The topic that a store is restored from."""
+        return spec.source_topic or names.changelog_topic(self.application_id, spec.name)
+
     def changelogs(self) -> dict[str, str]:
         """Changelog topics by store, those that the application itself writes."""
         return {
@@ -77,15 +81,19 @@ def input_is_processed(cluster: Cluster, ran: Ran) -> Check:
 
 
 def stores_are_folds(cluster: Cluster, ran: Ran, state_dirs: Iterable[Path]) -> Check:
-    """Every generation on disk holds what its changelog folds to at its position, row for row."""
+    """Every generation on disk holds what its changelog folds to at its position, row for row.
+
+    The first of the directories is that of the instance which ran alone at the end: it has every partition of every store.
+    """
     wrong, stores, rows = [], 0, 0
-    for state_dir in state_dirs:
+    for number, state_dir in enumerate(state_dirs):
         directory = StateDirectory(state_dir, ran.application_id)
+        if number == 0:
+            wrong += _missing(cluster, ran, directory)
         for task in directory.tasks():
             for spec, path in _generations(directory, ran.topology, task):
                 stores += 1
-                changelog = spec.source_topic or names.changelog_topic(ran.application_id, spec.name)
-                difference, count = _difference(cluster, spec, path, changelog, int(task.partition("_")[2]))
+                difference, count = _difference(cluster, spec, path, ran.changelog(spec), int(task.partition("_")[2]))
                 rows += count
                 if difference:
                     wrong.append(f"{path}: {difference}")
@@ -114,15 +122,30 @@ def as_without_faults(cluster: Cluster, ran: Ran, reference: Ran, *, exact: bool
 # -- stores on disk -----------------------------------------------------------------------------------------------------
 
 
-def _generations(directory: StateDirectory, topology: Topology, task: str) -> Iterator[tuple[StoreSpec, Path]]:
-    sub_topology = int(task.partition("_")[0])
+def _on_disk(topology: Topology, sub_topology: int) -> Iterator[StoreSpec]:
+    """The stores that each task of a sub-topology has on disk, with a changelog."""
     for name in topology.sub_topologies[sub_topology].stores:
         spec = topology.stores[name]
-        if spec.backend != "rocksdb" or spec.supplier is not None or not (spec.logging or spec.source_topic):
-            continue
-        generation = directory.current(task, name)
+        if spec.backend == "rocksdb" and spec.supplier is None and (spec.logging or spec.source_topic):
+            yield spec
+
+
+def _generations(directory: StateDirectory, topology: Topology, task: str) -> Iterator[tuple[StoreSpec, Path]]:
+    for spec in _on_disk(topology, int(task.partition("_")[0])):
+        generation = directory.current(task, spec.name)
         if generation is not None:
-            yield spec, directory.generation_directory(task, name, generation)
+            yield spec, directory.generation_directory(task, spec.name, generation)
+
+
+def _missing(cluster: Cluster, ran: Ran, directory: StateDirectory) -> list[str]:
+    """The store partitions that a directory lacks."""
+    found = []
+    for sub_topology in ran.topology.sub_topologies:
+        for spec in _on_disk(ran.topology, sub_topology.id):
+            tasks = [f"{sub_topology.id}_{partition}" for partition in cluster.bounds(ran.changelog(spec))]
+            lacking = [task for task in tasks if directory.current(task, spec.name) is None]
+            found += [f"store {spec.name} of task {task} is not on disk" for task in lacking]
+    return found
 
 
 def _difference(cluster: Cluster, spec: StoreSpec, path: Path, changelog: str, partition: int) -> tuple[str, int]:

@@ -192,3 +192,25 @@ def test_a_status_that_is_taken_again_ends_the_outage(kafka, topic, caplog):
     reporter.start()
     until(lambda: "status.outage_ended" in caplog.text)
     reporter.stop()
+
+
+@pytest.mark.kafka
+def test_a_topic_that_is_deleted_under_a_reporter_is_made_again_and_filled(kafka, topic):
+    client = {"bootstrap.servers": kafka.bootstrap_servers}
+    reporter = StatusReporter("shop", "i-1", 42, lambda: [instance(address="http://a:1"), store()], client, topic=topic)
+    reporter.start()
+
+    def known():
+        admin = kafka.admin()
+        return topic in admin.list_topics(timeout=10).topics
+
+    def keys():
+        return {key for key, value in read_all(kafka, topic) if value is not None} if known() else set()
+
+    try:
+        until(lambda: {INSTANCE_KEY, STORE_KEY} <= keys())
+        admin = kafka.admin()
+        admin.delete_topics([topic])[topic].result(20)
+        until(lambda: {INSTANCE_KEY, STORE_KEY} <= keys(), 60)
+    finally:
+        reporter.stop()

@@ -4,10 +4,12 @@ import os
 import signal
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from engine.embedded import supervised as supervised_module
+from engine.embedded import up_file
 from engine.embedded.failure import StartFailure
 from engine.embedded.part import Kind, Part, waves
 from engine.embedded.process import Command
@@ -104,6 +106,50 @@ def test_a_part_that_dies_comes_back_as_another_process(noting, supervise):
     assert part.pid not in {None, first}
     assert part.exit_code == -signal.SIGKILL
     assert states == [State.STARTING, State.SERVING, State.BACKING_OFF, State.STARTING, State.SERVING]
+
+
+@pytest.mark.usefixtures("short_back_off")
+def test_a_part_that_the_system_refuses_to_start_once_is_started_again_later(noting, supervise, tmp_path):
+    supervisor = supervise([noting("a"), noting("b")])
+    supervisor.start()
+    part, other = supervisor.parts
+    log = tmp_path / "a.log"
+    log.rename(tmp_path / "elsewhere")
+    log.mkdir()
+    first, deadline = other.pid, time.monotonic() + 60
+    os.kill(part.pid, signal.SIGKILL)
+    supervisor.run(lambda: part.refused is None and time.monotonic() < deadline)
+    assert part.state is State.BACKING_OFF
+    assert part.pid is None
+    log.rmdir()
+    supervisor.run(lambda: (part.state is not State.SERVING or part.pid is None) and time.monotonic() < deadline)
+    assert part.state is State.SERVING
+    assert other.pid == first
+
+
+def test_a_part_that_the_system_never_starts_is_told_with_its_reason(noting, supervise, tmp_path):
+    (tmp_path / "a.log").mkdir()
+    with pytest.raises(StartFailure, match=r"a did not start: .*Is a directory"):
+        supervise([noting("a")]).start()
+
+
+def test_a_disk_that_does_not_take_up_json_is_asked_again(caplog):
+    taken, refuses = [], [True, True, False]
+
+    def write_private(name, text):
+        if refuses.pop(0):
+            raise OSError(28, "No space left on device")
+        taken.append((name, text))
+
+    stack = SimpleNamespace(
+        data=SimpleNamespace(write_private=write_private),
+        **dict.fromkeys(("url", "password", "token", "bootstrap_servers", "redis_url")),
+    )
+    written = up_file.UpFile(stack)
+    for _ in range(4):
+        written.write([])
+    assert [name for name, _ in taken] == ["up.json"]
+    assert caplog.text.count("No space left") == 1
 
 
 @pytest.mark.usefixtures("short_back_off")

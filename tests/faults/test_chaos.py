@@ -1,6 +1,7 @@
 """Instances that are killed, paused and stopped under load, by the chaos harness that users have; and the harness itself."""
 
 import json
+import shutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -73,6 +74,10 @@ def sees_what_is_wrong(kafka, run, folder):
     found = chaos_verdict.stores_are_folds(cluster, tested, run._state_dirs())
     assert not found.holds
     assert "is None, not" in found.detail
+    # The last instance had all of them.
+    shutil.rmtree(folder / "state" / "1" / tested.application_id / "0_1")
+    assert "of task 0_1 is not on disk" in chaos_verdict.stores_are_folds(cluster, tested, run._state_dirs()).detail
+    assert not chaos_verdict.stores_are_folds(cluster, tested, [folder / "nothing"]).holds
 
 
 def no_store_was_wiped(folder):

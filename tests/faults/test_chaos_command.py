@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.control import application_records
+from engine.embedded import ports
 from engine.management import chaos as command_line
 from engine.management.commands.engine import SETTINGS
 from engine.testing.chaos_cluster import Cluster
@@ -98,6 +99,7 @@ def test_the_command_says_what_keeps_it_from_running(kafka):
     for options, words in (
         (("--kinds", "broker-kill", "--bootstrap-servers", kafka.bootstrap_servers), "leave --bootstrap-servers out"),
         (("--application-id", "mine"), "--application-id itself: leave it out"),
+        (("--bootstrap-servers", f"127.0.0.1:{ports.choose()}"), "chaos could not be run"),
     ):
         ran = command("tests.faults.topologies:counts", *options)
         assert (ran.returncode, ran.stdout) == (2, "")

@@ -109,18 +109,21 @@ class Reader:
         for name, revision in zip(found, revisions, strict=True):
             # Put back when it is up to date: after an error in between everything is read anew.
             wanted, known = int(revision or 0), self._known.pop(name, None)
-            if known is None:
-                known = _Known(State(name))
-                self._look(client, known, client.hgetall(keys.app(name)), wanted)
-            elif known.state.revision != wanted:
-                self._look(client, known, self._changes(client, name, known.state.revision), wanted)
+            if known is None or known.state.revision != wanted:
+                raw = None if known is None else self._changes(client, name, known.state.revision)
+                if known is None or raw is None:
+                    known, raw = _Known(State(name)), client.hgetall(keys.app(name))
+                self._look(client, known, raw, wanted)
             self._known[name] = known
         self._known = {name: self._known[name] for name in found}
         states = {name: known.state for name, known in self._known.items()}
         self._board = Board(states, _observer(beat), sum(state.revision for state in states.values()))
 
-    def _changes(self, client: Any, name: str, since: int) -> dict[bytes, bytes | None]:
+    def _changes(self, client: Any, name: str, since: int) -> dict[bytes, bytes | None] | None:
+        """Return what has changed since a revision; None when that is so much that older changes may have been dropped."""
         changed = client.zrangebyscore(keys.changes(name), f"({since}", "+inf")
+        if len(changed) >= keys.CHANGES_KEPT:
+            return None
         found: dict[bytes, bytes | None] = {}
         for first in range(0, len(changed), _CHUNK):
             chunk = changed[first : first + _CHUNK]

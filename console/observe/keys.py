@@ -7,7 +7,8 @@ statehouse:rev:<app>            revision of the last change of anything about th
 statehouse:health:<app>         JSON: instances that are unreachable, tasks that have been seen
 statehouse:lag:<app>            JSON: rates and verdicts of each partition
 statehouse:rates:<app>          list: [at, in_per_second], newest first
-statehouse:epoch                the observer's run that wrote all this; a new one means: read everything again
+statehouse:epoch                the observer's run that wrote all this, and how often it has written all of it anew; a new
+                                one means: read everything again
 statehouse:observer             JSON: the heartbeat
 statehouse:observer:lock        the run that may write
 """
@@ -27,6 +28,9 @@ APPS = "statehouse:apps"
 EPOCH = "statehouse:epoch"
 HEARTBEAT = "statehouse:observer"
 LOCK = "statehouse:observer:lock"
+
+# So many changes and removals of an application are remembered; a web process that has missed as many reads everything.
+CHANGES_KEPT = 200_000
 
 # Redis answers within a millisecond or is not there; a page must not wait for it.
 TIMEOUT_S = 2.0

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 _CHUNK = 1_000
 _LOCK_MS = 5_000
 _RATES_KEPT = 150
-# What was removed is remembered so long for web processes that read increments; one that slept longer reads all.
-_CHANGES_KEPT = 200_000
 
 
 class Publisher:
@@ -34,10 +32,15 @@ class Publisher:
         self._client = client
         self._pinger = pinger
         self._run = run.encode()
+        self._rebuilds = 0
         self._revision = time.time_ns() // 1_000_000
         self._holds_lock = False
         self._rebuilt = False
         self._documents: dict[str, dict[str, str]] = {}
+
+    @property
+    def _epoch(self) -> bytes:
+        return b"%s.%d" % (self._run, self._rebuilds)
 
     def invalidate(self) -> None:
         """Have the next ``flush`` write everything anew."""
@@ -66,7 +69,7 @@ class Publisher:
         """
         if not self._holds_lock:
             return False
-        if not self._rebuilt or self._client.get(keys.EPOCH) != self._run:
+        if not self._rebuilt or self._client.get(keys.EPOCH) != self._epoch:
             self.rebuild(latest)
         taken = latest.take()
         touched = set(taken.changed) | set(taken.removed) | set(documents)
@@ -88,8 +91,10 @@ class Publisher:
         return True
 
     def rebuild(self, latest: Latest) -> None:
-        """Write everything anew; readers see the old state or the new one, never half."""
+        """Write everything anew under a new epoch; readers see the old state or the new one, never half."""
         latest.take()
+        # What goes away here leaves no trace in the changes, so readers may not go on from what they have.
+        self._rebuilds += 1
         known = {name.decode() for name in self._client.smembers(keys.APPS)}
         for application, entries in latest.apps.items():
             building = keys.app(application) + ":building"
@@ -116,7 +121,7 @@ class Publisher:
                 pipe.srem(keys.APPS, gone)
             if latest.apps:
                 pipe.sadd(keys.APPS, *latest.apps)
-            pipe.set(keys.EPOCH, self._run)
+            pipe.set(keys.EPOCH, self._epoch)
             pipe.execute()
         self._rebuilt = True
 
@@ -136,7 +141,7 @@ class Publisher:
                     pipe.hdel(keys.app(application), *removed)
                 if changed or removed:
                     pipe.zadd(keys.changes(application), dict.fromkeys(changed + removed, self._revision))
-                    pipe.zremrangebyrank(keys.changes(application), 0, -_CHANGES_KEPT)
+                    pipe.zremrangebyrank(keys.changes(application), 0, -keys.CHANGES_KEPT - 1)
                 for key, document in documents.get(application, {}).items():
                     pipe.set(key, document)
                 pipe.sadd(keys.APPS, application)

@@ -81,6 +81,28 @@ def test_a_reader_that_took_every_step_sees_what_a_new_one_reads_at_once(shop, s
         assert by_instance(mine.stores["counts"][partition]) == by_instance(copies)
 
 
+def test_a_reader_forgets_what_went_while_redis_was_written_anew(shop, state):
+    assert set(state().instances) == {"engine-1", "engine-2"}
+    gone = reports.instance("engine-2")
+    shop.observer.latest.apply(gone.key.encode(), None)
+    shop.observer.publisher.invalidate()
+    shop.observer.publisher.flush(shop.observer.latest, {}, at_ms=reports.now_ms())
+
+    assert set(state().instances) == {"engine-1"}
+
+
+def test_a_reader_that_slept_while_changes_were_dropped_reads_everything(shop, state, monkeypatch):
+    from console.observe import keys
+
+    monkeypatch.setattr(keys, "CHANGES_KEPT", 2)
+    assert set(state().instances) == {"engine-1", "engine-2"}
+    shop.topic.tombstone(reports.instance("engine-2"))
+    shop.settle()
+    shop.report(reports.task("0_0", "engine-1", sequence=2), reports.store("counts", "0_0", "engine-1", sequence=2))
+
+    assert set(state().instances) == {"engine-1"}
+
+
 WIDE = 260
 
 

@@ -25,6 +25,7 @@ _SEEN_EVERY_MS = 15_000
 _RESTORE_EVERY_MS = 2_000
 # A restore that swings between phases without end is not recorded without end.
 _PHASES_MAX = 50
+_ROLES = ("active", "standby", "global")
 RestoreKey = tuple[str, str, str, str, int, int]
 
 OwnershipKey = tuple[str, str, str, str]
@@ -46,19 +47,24 @@ class Writer:
         ended: Iterable[tuple[status.StatusRecord, Ending, int]],
         events: list[status.EventStatus],
     ) -> None:
-        """Write one round, all or nothing."""
+        """Write one round, all or nothing.
+
+        ``records`` holds what was noted after the end of its key, if that ended in this round.
+        """
         try:
             with transaction.atomic():
                 everything = [*records.values(), *events, *(record for record, _, _ in ended)]
                 self._ensure_applications(everything)
+                # Ends come first: what was reported again after its end is alive, and had ended by that report's own time.
+                for record, ending, at_ms in ended:
+                    again = records.get(record.key)
+                    self._end(record, ending, at_ms if again is None else min(at_ms, again.at))
                 for record in records.values():
                     if isinstance(record, status.InstanceStatus):
                         self._instance(record)
                     elif isinstance(record, status.StoreStatus):
                         self._restore(record)
                 self._ownerships([record for record in records.values() if isinstance(record, status.TaskStatus)])
-                for record, ending, at_ms in ended:
-                    self._end(record, ending, at_ms)
                 Event.objects.bulk_create([_event(event) for event in events], ignore_conflicts=True, batch_size=500)
         except BaseException:
             # What was remembered in this round has been rolled back.
@@ -126,7 +132,7 @@ class Writer:
             place = (record.task, record.instance)
             if known.get((*place, record.role)) == record.incarnation:
                 continue
-            for role in ("active", "standby", "global"):
+            for role in _ROLES:
                 if (*place, role) in known:
                     same = role == record.role
                     reason = "the instance started anew" if same else f"became {record.role}"
@@ -162,6 +168,14 @@ class Writer:
         Ownership.objects.filter(
             application_id=application, task=task, instance=instance, role=role, until__isnull=True
         ).update(until=when(at_ms), reason=reason)
+
+    def _end_ownerships(self, record: status.TaskStatus, at_ms: int, reason: str) -> None:
+        """Close what the instance had of the task, in whatever role it was last written; what a later life has goes on."""
+        known = self._open_ownerships(record.application)
+        for role in _ROLES:
+            incarnation = known.get((record.task, record.instance, role))
+            if incarnation is not None and incarnation <= record.incarnation:
+                self._close_ownership((record.application, record.task, record.instance, role), at_ms, reason)
 
     def _restore(self, record: status.StoreStatus) -> None:
         if record.restore_started_at is None:
@@ -231,10 +245,11 @@ class Writer:
                 ended_at__isnull=True,
             ).update(ended_at=when(at_ms), ending=ending)
         elif isinstance(record, status.TaskStatus):
-            self._close_ownership(
-                (record.application, record.task, record.instance, record.role), at_ms, _REASONS[ending]
-            )
+            self._end_ownerships(record, at_ms, _REASONS[ending])
         elif isinstance(record, status.StoreStatus) and record.restore_started_at is not None:
+            if record.restore_ended_at is not None:
+                # Its last word may have come in the same round as its end, and then nobody has written it.
+                self._restore(record)
             Restore.objects.filter(
                 application_id=record.application,
                 store=record.store,

@@ -1,6 +1,6 @@
 """The observer's loop: the way of a status record from Kafka to Redis, the database and the sockets, top to bottom.
 
-One thread: poll → apply → check who is silent → sample lag → publish → beat. Each part may be away for a while (Kafka,
+One thread: poll → apply → ask the broker → check who is silent → sample lag → publish → beat. Each part may be away for a while (Kafka,
 Redis, the database); the others go on, and when the part returns the observer recovers by itself. While Kafka or Redis
 is away there is no heartbeat, so the pages say "stale".
 """
@@ -74,6 +74,7 @@ class Observer:
         self._due: dict[str, int] = {}
         self._is_reading = False
         self._is_absent = False
+        self._broker_answers = False
         self._was_loaded = False
         self._redis_failed_ms = 0
 
@@ -98,6 +99,8 @@ class Observer:
         """Do one turn of the loop."""
         if self._is_reading:
             self._read()
+        if self._is_reading and self._every("broker", limits.HEARTBEAT_INTERVAL_MS, self._clock_ms()):
+            self._ask_broker()
         now_ms = self._clock_ms()
         if self._is_reading and self._was_loaded:
             self._check_silence(now_ms)
@@ -153,8 +156,16 @@ class Observer:
         if self.topic.loaded and not self._was_loaded:
             self._was_loaded = True
             # Those who wait for the first heartbeat wait no longer than they must.
+            self._due.pop("broker", None)
             self._due.pop("beat", None)
             self.history.reconcile({key for entries in self.latest.apps.values() for key in entries})
+
+    def _ask_broker(self) -> None:
+        """Learn the topic's end. Before anything is concluded from silence, and whether or not Redis is there."""
+        self._broker_answers = self.topic.beat()
+        if not self._broker_answers:
+            # Nobody can report while the broker is away, so nobody is late.
+            self.lateness.excuse_all(self._clock_ms())
 
     def _ended(self, record: status.StatusRecord, ending: Ending, at_ms: int) -> None:
         self.history.end(record, ending, at_ms)
@@ -271,13 +282,8 @@ class Observer:
 
     def _beat(self) -> None:
         holds_lock = self.publisher.hold_lock()
-        if not self._is_reading and not self._is_absent:
-            return
-        if self._is_reading and not self.topic.beat():
-            # Nobody can report while the broker is away, so nobody is late.
-            self.lateness.excuse_all(self._clock_ms())
-            return
-        if not (self._was_loaded or self._is_absent) or not holds_lock:
+        knows = self._was_loaded and self._is_reading and self._broker_answers
+        if not (knows or self._is_absent) or not holds_lock:
             return
         end = self.topic.end
         self.publisher.heartbeat(

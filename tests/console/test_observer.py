@@ -265,6 +265,26 @@ def test_silence_of_the_broker_is_not_silence_of_the_engines(shop, monkeypatch):
     assert snapshot.application("shop")["instances"][0]["state"] == "unreachable"
 
 
+def test_a_console_that_is_cut_off_from_all_ends_nothing(shop, monkeypatch):
+    import redis
+
+    def fail(*_args, **_kwargs):
+        raise redis.ConnectionError("away")
+
+    monkeypatch.setattr(shop.observer.publisher, "_client", type("Away", (), {"__getattr__": lambda *_: fail})())
+    shop.topic.is_away = True
+    began, steps = reports.now_ms(), range(0, limits.INSTANCE_EXPIRY_MS + 60_000, 1_000)
+    for elapsed in steps:
+        shop.observer._clock_ms = lambda at=began + elapsed: at
+        shop.observer.step()
+    shop.observer.history.write()
+
+    assert set(shop.observer.latest.instances("shop")) == {"engine-1", "engine-2"}
+    assert shop.observer.lateness.unreachable("shop") == {}
+    assert Ownership.objects.filter(until__isnull=True).count() == 2
+    assert Instance.objects.filter(ended_at__isnull=True).count() == 2
+
+
 @pytest.mark.usefixtures("shop")
 def test_without_a_heartbeat_nothing_is_green(redis_client):
     from console.observe import keys

@@ -81,10 +81,9 @@ class Lateness:
         self._instances.pop((application, instance), None)
 
     def excuse_all(self, now_ms: int) -> None:
-        """Start every silence anew: the broker was away, so nobody could report."""
+        """Start every silence anew: the broker was away, so nobody could report. Who was unreachable is so still, but expires later."""
         for seen in self._instances.values():
-            if seen.unreachable_since_ms is None:
-                seen.arrived_ms = max(seen.arrived_ms, now_ms)
+            seen.arrived_ms = max(seen.arrived_ms, now_ms)
 
     def check(self, now_ms: int) -> set[str]:
         """Probe who is silent, decide who is unreachable; return the applications in which something changed."""

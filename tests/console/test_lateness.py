@@ -101,6 +101,18 @@ def test_after_an_outage_of_the_broker_every_silence_starts_anew():
     assert checked(watch, T0 + 60_500) == {}
 
 
+def test_who_was_unreachable_may_have_come_back_while_the_broker_was_away():
+    watch = late()
+    reported(watch, every_ms=500, times=5)
+    assert set(checked(watch, T0 + 60_000)) == {"engine-1"}
+
+    watch.excuse_all(T0 + 599_000)
+
+    assert set(checked(watch, T0 + 600_000)) == {"engine-1"}
+    assert list(watch.expired(T0 + 600_000)) == []
+    assert list(watch.expired(T0 + 1_199_000)) == [("shop", "engine-1")]
+
+
 def test_a_silent_instance_expires_after_minutes():
     watch = late()
     reported(watch, every_ms=500, times=5)

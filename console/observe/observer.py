@@ -186,15 +186,13 @@ class Observer:
 
     def _flapping(self, application: str, now_ms: int) -> dict[str, int]:
         """Return the tasks that moved too often lately, with how often; forget moves that are no longer lately."""
-        found = {}
-        for task, moves in list(self._moves.get(application, {}).items()):
-            while moves and now_ms - moves[0] > limits.FLAPPING_MS:
-                moves.popleft()
-            if not moves:
-                del self._moves[application][task]
-            elif len(moves) >= limits.FLAPPING_MOVES:
-                found[task] = len(moves)
-        return found
+        lately = {
+            task: deque((at for at in moves if now_ms - at <= limits.FLAPPING_MS), maxlen=moves.maxlen)
+            for task, moves in self._moves.pop(application, {}).items()
+        }
+        if lately := {task: moves for task, moves in lately.items() if moves}:
+            self._moves[application] = lately
+        return {task: len(moves) for task, moves in lately.items() if len(moves) >= limits.FLAPPING_MOVES}
 
     def _check_silence(self, now_ms: int) -> None:
         self._health_due |= self.lateness.check(now_ms)
@@ -309,6 +307,10 @@ class Observer:
                 self.publisher.forget(application)
                 self._documents.pop(application, None)
                 self._windows.pop(application, None)
+                self._tasks_seen.pop(application, None)
+                self._moves.pop(application, None)
+                self._unsampled.pop(application, None)
+                self._health_due.discard(application)
                 del self.latest.apps[application]
 
     def _every(self, what: str, interval_ms: int, now_ms: int) -> bool:

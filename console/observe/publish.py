@@ -72,6 +72,8 @@ class Publisher:
         if not self._rebuilt or self._client.get(keys.EPOCH) != self._epoch:
             self.rebuild(latest)
         taken = latest.take()
+        # What was still concluded about an application of which nothing is left would put its name back for ever.
+        documents = {application: texts for application, texts in documents.items() if application in latest.apps}
         touched = set(taken.changed) | set(taken.removed) | set(documents)
         for application, texts in documents.items():
             self._documents.setdefault(application, {}).update(texts)

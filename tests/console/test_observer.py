@@ -285,6 +285,40 @@ def test_a_console_that_is_cut_off_from_all_ends_nothing(shop, monkeypatch):
     assert Instance.objects.filter(ended_at__isnull=True).count() == 2
 
 
+def test_an_application_of_which_all_was_removed_stays_away(shop, redis_client):
+    from console.observe import keys
+
+    shop.report(reports.task("0_0", "engine-2", sequence=2))
+    assert redis_client.smembers(keys.APPS) == {b"shop"}
+
+    shop.topic.tombstone(*reports.shop(), reports.task("0_0", "engine-2"))
+    shop.settle()
+    assert redis_client.smembers(keys.APPS) == set()
+    later = reports.now_ms() + limits.FLAPPING_MS + 1_000
+    shop.observer._clock_ms = lambda: later
+    shop.settle()
+    assert redis_client.smembers(keys.APPS) == set()
+
+
+def test_an_application_that_went_while_the_topic_was_not_read_stays_away(shop, redis_client):
+    from console.observe import keys
+
+    shop.report(reports.task("0_0", "engine-2", sequence=2))
+    shop.observer._open()
+    shop.settle()
+    assert redis_client.smembers(keys.APPS) == set()
+
+
+def test_moves_of_long_ago_are_forgotten(shop):
+    shop.report(reports.task("0_0", "engine-2", sequence=2))
+    assert list(shop.observer._moves) == ["shop"]
+
+    later = reports.now_ms() + limits.FLAPPING_MS + 1_000
+    shop.observer._clock_ms = lambda: later
+    shop.settle()
+    assert shop.observer._moves == {}
+
+
 @pytest.mark.usefixtures("shop")
 def test_without_a_heartbeat_nothing_is_green(redis_client):
     from console.observe import keys

@@ -1,8 +1,8 @@
 """The observer's loop: the way of a status record from Kafka to Redis, the database and the sockets, top to bottom.
 
-One thread: poll → apply → ask the broker → check who is silent → sample lag → publish → beat. Each part may be away for a while (Kafka,
-Redis, the database); the others go on, and when the part returns the observer recovers by itself. While Kafka or Redis
-is away there is no heartbeat, so the pages say "stale".
+One thread: poll → apply → ask the broker → check who is silent → judge lag → beat → publish → sample. Each part may be
+away for a while (Kafka, Redis, the database); the others go on, and when the part returns the observer recovers by itself.
+While Kafka or Redis is away there is no heartbeat, so the pages say "stale".
 """
 
 from __future__ import annotations
@@ -104,8 +104,11 @@ class Observer:
         now_ms = self._clock_ms()
         if self._is_reading and self._was_loaded:
             self._check_silence(now_ms)
-            self._sample(now_ms)
+            self._judge(now_ms)
         self._beat_and_publish(now_ms)
+        # After the beat, which tells whether another observer samples already: measures of two would all be there twice.
+        if self._is_reading and self._was_loaded and not self.publisher.is_spare:
+            self._sample(now_ms)
 
     def take(self, key: bytes | None, value: bytes | None, arrived_ms: int) -> None:
         """Take one record of the topic."""
@@ -215,7 +218,7 @@ class Observer:
             self._documents.setdefault(application, {})[keys.health(application)] = json.dumps(document)
         self._health_due.clear()
 
-    def _sample(self, now_ms: int) -> None:
+    def _judge(self, now_ms: int) -> None:
         if self._every("verdicts", limits.VERDICT_INTERVAL_MS, now_ms):
             for application, entries in self.latest.apps.items():
                 windows = self._windows.setdefault(application, Windows())
@@ -226,6 +229,8 @@ class Observer:
                 busy = {name for name, record in instances.items() if record.rates.in_per_second > 0}
                 document = windows.judge(now_ms, self._gone(application), busy)
                 self._documents.setdefault(application, {})[keys.lag(application)] = json.dumps(document)
+
+    def _sample(self, now_ms: int) -> None:
         rows_last = self._due.get("rows", 0)
         interval_ms = max(limits.LAG_SAMPLE_INTERVAL_MS, rows_last * 1000 // limits.LAG_ROWS_PER_SECOND_MAX)
         if self._every("history", interval_ms, now_ms):

@@ -1,7 +1,8 @@
 """Writing the latest status to Redis, in pipelines, and telling the sockets. Called by the observer's main thread only.
 
 Redis is a copy. When it was away or was emptied, the copy is written anew from memory under a new epoch, which tells
-web processes to drop what they have parsed. Only the holder of the lock writes: a second observer is a warm spare.
+web processes to drop what they have parsed. Only the holder of the lock writes: a second observer is a warm spare. While
+Redis is away an observer stays which of the two it was.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ class Publisher:
         self._rebuilds = 0
         self._revision = time.time_ns() // 1_000_000
         self._holds_lock = False
+        # Whether another observer had the lock when Redis last answered.
+        self.is_spare = False
         self._rebuilt = False
         self._documents: dict[str, dict[str, str]] = {}
 
@@ -53,6 +56,7 @@ class Publisher:
             self._holds_lock = True
         else:
             self._holds_lock = self._rebuilt = False
+        self.is_spare = not self._holds_lock
         return self._holds_lock
 
     def release(self) -> None:
@@ -151,7 +155,9 @@ class Publisher:
                 pipe.execute()
 
     def rate(self, application: str, at_ms: int, in_per_second: float) -> None:
-        """Append to the recent input rate."""
+        """Append to the recent input rate; each observer's would be there twice, so only the holder of the lock does."""
+        if not self._holds_lock:
+            return
         with self._client.pipeline(transaction=False) as pipe:
             pipe.lpush(keys.rates(application), json.dumps([at_ms, round(in_per_second, 1)]))
             pipe.ltrim(keys.rates(application), 0, _RATES_KEPT - 1)
@@ -163,8 +169,10 @@ class Publisher:
             self._client.set(keys.HEARTBEAT, json.dumps(beat), px=60 * limits.HEARTBEAT_INTERVAL_MS)
 
     def forget(self, application: str) -> None:
-        """Remove an application of which nothing is left."""
+        """Remove an application of which nothing is left; without the lock it goes when Redis is written anew."""
         self._documents.pop(application, None)
+        if not self._holds_lock:
+            return
         self._client.srem(keys.APPS, application)
         self._client.delete(
             *(make(application) for make in (keys.app, keys.changes, keys.revision, keys.health, keys.lag, keys.rates))

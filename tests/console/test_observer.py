@@ -3,7 +3,7 @@ import json
 import pytest
 
 from console import limits
-from console.models import Application, Event, Instance, LagSample, Ownership, Restore
+from console.models import Application, Event, Instance, LagSample, Ownership, Restore, StoreSample
 from console.observe import snapshot
 from engine.control import status
 from tests.console import reports
@@ -252,6 +252,70 @@ def test_a_second_observer_waits_until_the_first_is_gone(shop, redis_client):
     assert second.hold_lock() is True
 
 
+@pytest.fixture
+def another(fresh_board):  # noqa: ARG001 - fixtures ask for fixtures by argument
+    """One more observer, on a Redis of the test's choice."""
+    from console.observe.lateness import Lateness
+    from console.observe.observer import Observer
+    from tests.console.conftest import FakeTopic, Observed, SilentPinger
+
+    made = []
+
+    def make(client):
+        topic = FakeTopic()
+        made.append(Observer(client, SilentPinger(), topic=topic, lateness=Lateness(lambda _address: None)))
+        return Observed(made[-1], topic)
+
+    yield make
+    for observer in made:
+        observer.lateness.close()
+
+
+def measures(redis_client):
+    from console.observe import keys
+
+    return LagSample.objects.count(), StoreSample.objects.count(), redis_client.llen(keys.rates("shop"))
+
+
+def test_a_spare_records_no_measures_until_it_takes_over(shop, another, redis_client):
+    before = measures(redis_client)
+    spare = another(redis_client)
+    spare.report(*reports.shop())
+    assert measures(redis_client) == before
+
+    shop.observer.publisher.release()
+    spare.settle()
+    assert all(now > then for now, then in zip(measures(redis_client), before, strict=True))
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_spare_takes_no_application_out_of_the_list(another, redis_client):
+    from console.observe import keys
+
+    spare = another(redis_client)
+    spare.report(reports.event(7))
+    assert list(spare.observer.latest.apps) == []
+    assert redis_client.smembers(keys.APPS) == {b"shop"}
+
+
+def test_a_lone_observer_records_measures_without_redis(another):
+    another(Away()).report(*reports.shop())
+
+    assert (LagSample.objects.count() > 0, StoreSample.objects.count() > 0) == (True, True)
+
+
+class Away:
+    """A Redis that answers nothing."""
+
+    def __getattr__(self, _name):
+        import redis
+
+        def fail(*_args, **_kwargs):
+            raise redis.ConnectionError("away")
+
+        return fail
+
+
 def test_silence_of_the_broker_is_not_silence_of_the_engines(shop, monkeypatch):
     shop.topic.is_away = True
     shop.settle()
@@ -266,12 +330,7 @@ def test_silence_of_the_broker_is_not_silence_of_the_engines(shop, monkeypatch):
 
 
 def test_a_console_that_is_cut_off_from_all_ends_nothing(shop, monkeypatch):
-    import redis
-
-    def fail(*_args, **_kwargs):
-        raise redis.ConnectionError("away")
-
-    monkeypatch.setattr(shop.observer.publisher, "_client", type("Away", (), {"__getattr__": lambda *_: fail})())
+    monkeypatch.setattr(shop.observer.publisher, "_client", Away())
     shop.topic.is_away = True
     began, steps = reports.now_ms(), range(0, limits.INSTANCE_EXPIRY_MS + 60_000, 1_000)
     for elapsed in steps:

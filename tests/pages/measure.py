@@ -182,8 +182,9 @@ def _observe(observer: Any, stop: threading.Event, busy: int) -> None:
                     for record in (reports.task(task, name, APP, lag=number % 3, **fields), reports.store(STORE, task, name, APP, end=100 + sequence, **fields)):  # fmt: skip
                         observer.take(record.key.encode(), _encoded(record), now)
             observer.lateness.excuse_all(now)
-            observer._sample(now)
+            observer._judge(now)
             observer._beat_and_publish(now)
+            observer._sample(now)
 
 
 PAGES = {

@@ -149,7 +149,8 @@ class Writer:
                     reason=record.reason or "",
                 )
             )
-        Ownership.objects.bulk_create(fresh, batch_size=500)
+        # A spare writes history too: what it has opened already is open.
+        Ownership.objects.bulk_create(fresh, ignore_conflicts=True, batch_size=500)
 
     def _open_ownerships(self, application: str) -> dict[tuple[str, str, str], int]:
         """Return (task, instance, role) -> incarnation of what stands open, read from the database once."""
@@ -163,10 +164,16 @@ class Writer:
 
     def _close_ownership(self, key: OwnershipKey, at_ms: int, reason: str) -> None:
         application, task, instance, role = key
-        if self._open_ownerships(application).pop((task, instance, role), None) is None:
+        incarnation = self._open_ownerships(application).pop((task, instance, role), None)
+        if incarnation is None:
             return
         Ownership.objects.filter(
-            application_id=application, task=task, instance=instance, role=role, until__isnull=True
+            application_id=application,
+            task=task,
+            instance=instance,
+            incarnation=incarnation,
+            role=role,
+            until__isnull=True,
         ).update(until=when(at_ms), reason=reason)
 
     def _end_ownerships(self, record: status.TaskStatus, at_ms: int, reason: str) -> None:

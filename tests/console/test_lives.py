@@ -34,6 +34,28 @@ def test_the_end_of_an_earlier_life_closes_nothing_of_a_later_one(history):
     assert rows() == [(2, "active", True)]
 
 
+def test_two_observers_that_write_the_same_write_it_once(history):
+    spare = History()
+    for incarnation in (1, 2):
+        for each in (history, spare):
+            each.note(reports.task("0_0", incarnation=incarnation))
+            each.write()
+
+    assert rows() == [(1, "active", False), (2, "active", True)]
+
+
+def test_two_observers_that_see_a_first_owner_both_write_on(history):
+    spare = History()
+    for each in (history, spare):
+        each.note(reports.task("0_0"))
+        each.write()
+    for each in (history, spare):
+        each.note(reports.task("0_1"))
+        each.write()
+
+    assert Ownership.objects.filter(until__isnull=True).count() == 2
+
+
 def test_a_later_life_follows_an_earlier_one_in_one_round(history):
     history.note(reports.task("0_0", incarnation=1))
     history.write()

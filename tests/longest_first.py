@@ -6,14 +6,15 @@ is not named comes after, as pytest finds it.
 
 LONGEST_FIRST = [
     "tests/acceptance/test_first_light.py",
+    "tests/faults/test_broker.py",
     "tests/faults/test_chaos.py",
     "tests/faults/test_chaos_command.py",
     "tests/interop/test_change_of_hands.py",
     "tests/runtime/test_exactly_once.py",
     "tests/runtime/test_exit_codes.py",
+    "tests/demo/test_feeder.py",
     "tests/pages/test_accessibility.py",
     "tests/runtime/test_restore_processes.py",
-    "tests/faults/test_broker.py",
     "tests/console/test_verify.py",
     "tests/console/test_jobs.py",
     "tests/runtime/test_standbys.py",

@@ -71,8 +71,8 @@ def test_a_restart_of_the_broker_doubles_nothing_and_loses_nothing(broker, hard)
     restarts = []
 
     def restart():
-        for part in (1, 2, 3):
-            eventually(lambda part=part: feeder._sent("flights") >= part * DEPARTURES // 5, "departures")
+        for part in (1, 2):
+            eventually(lambda part=part: feeder._sent("flights") >= part * DEPARTURES // 4, "departures")
             broker.restart(hard=hard)
             restarts.append(part)
 
@@ -80,7 +80,7 @@ def test_a_restart_of_the_broker_doubles_nothing_and_loses_nothing(broker, hard)
     beside.start()
     sent = feeder.once(speed=150_000)
     beside.join()
-    assert len(restarts) == 3
+    assert len(restarts) == 2
     assert holds_the_year(broker)
     # Counted from what was committed when the last attempt began at the latest.
     assert 0 < sent <= DEPARTURES

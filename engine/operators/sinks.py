@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine import serdes
-from engine.errors import SerializationError
+from engine.errors import RebuildTask, Retry, SerializationError, StopEngine
 from engine.operators import changed
 from engine.operators.context import NodeContext
 from engine.operators.processor import Output, Processor, apply_each, implements
@@ -48,6 +48,8 @@ class SinkProcessor(Processor):
         key_serde, value_serde = self._serdes_of(topic)
         try:
             keys, values = self._encode(batch, key_serde, value_serde)
+        except (Retry, RebuildTask, StopEngine):
+            raise  # no record is at fault
         except Exception:  # noqa: BLE001 - a serde of the user's may raise anything; the rows say which one it was
             batch = self._writable(batch, key_serde, value_serde)
             keys, values = self._encode(batch, key_serde, value_serde)
@@ -78,6 +80,8 @@ class SinkProcessor(Processor):
         for row in range(len(batch)):
             try:
                 self._encode(batch.row(row), key_serde, value_serde)
+            except (Retry, RebuildTask, StopEngine):
+                raise
             except Exception as error:  # noqa: BLE001 - the handler decides about whatever a serde raises
                 self.context.unwritable(batch, row, self._explained(error))
             else:

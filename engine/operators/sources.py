@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from engine import serdes
+from engine.errors import Fatal, RebuildTask, Retry, StopEngine
 from engine.operators import changed
 from engine.operators.context import NodeContext
 from engine.operators.processor import Output, Processor, implements
@@ -29,10 +31,15 @@ class Reader:
         self.partition_time: dict[str, int] = {}
 
     def decode(self, raw: RawBatch, refused: Refuse) -> tuple[Batch, list[int]]:
-        """The records of `raw` that could be read, and their offsets. Raises what `refused` raises for the others."""
+        """The records of `raw` that could be read, and their offsets. Raises what `refused` raises for the others.
+
+        A serde that cannot tell yet (its registry is down) raises Retry: no record is at fault, decode the same again later.
+        """
         key_serde, value_serde = self._serdes(raw.topic)
         try:
             batch = self._batch(raw, key_serde, value_serde)
+        except (Retry, RebuildTask, StopEngine):
+            raise
         except Exception:  # noqa: BLE001 - a serde of the user's may raise anything; the rows say which one it was
             raw, batch = self._by_row(raw, key_serde, value_serde, refused)
         if self._extractor is not None:
@@ -76,6 +83,8 @@ class Reader:
         for row in range(len(raw.keys)):
             try:
                 self._batch(_rows(raw, [row]), key_serde, value_serde)
+            except (Retry, RebuildTask, StopEngine):
+                raise
             except Exception as error:  # noqa: BLE001 - a handler decides about whatever a serde raises
                 refused(raw, row, error)
             else:
@@ -123,6 +132,26 @@ class SourceProcessor(Processor):
         return batch
 
 
+class GlobalReader(Reader):
+    """The reader of a global table's topic."""
+
+    def decode(self, raw: RawBatch, refused: Refuse) -> tuple[Batch, list[int]]:
+        """See `Reader`."""
+        with _nothing_left_out(raw.topic):
+            return super().decode(raw, refused)
+
+
+@contextmanager
+def _nothing_left_out(topic: str) -> Iterator[None]:
+    """Raise Fatal for what could be taken later: nobody rewinds a global topic, so the table would lack it unseen."""
+    try:
+        yield
+    except Retry as error:
+        raise Fatal(
+            f"global table of topic {topic}: {error}. Start again: global tables are rebuilt at each start"
+        ) from error
+
+
 @implements(GlobalSource)
 class GlobalSourceProcessor(Processor):
     """Fills a global table's store. Runs beside the tasks, once an instance."""
@@ -130,11 +159,16 @@ class GlobalSourceProcessor(Processor):
     def init(self, context: NodeContext) -> None:
         """Make the reader and take the store."""
         super().init(context)
-        self.reader = Reader(self.operation, context)
+        self.reader = GlobalReader(self.operation, context)
         self._store = context.store(self.operation.store)
 
     def process(self, batch: Batch) -> Output:
         """Write the batch's last value of each key; records without a key are dropped."""
+        with _nothing_left_out(self.operation.topic):
+            self._write(batch)
+        return None
+
+    def _write(self, batch: Batch) -> None:
         keys = batch.serialized_keys(self._store.key_serde)
         updates: dict[bytes, Any] = {
             key: Tombstone(timestamp) if value is None else (value, timestamp)
@@ -144,4 +178,3 @@ class GlobalSourceProcessor(Processor):
         if None in keys:
             self.context.dropped(keys.count(None), "null key")
         self._store.write(updates)
-        return None

@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, Produc
 from engine import broker_errors, names
 from engine.changelog.topics import ANSWER_SECONDS, Topics
 from engine.errors import BrokerUnavailable, Fatal, TopologyError
-from engine.topology.checks import check_change
+from engine.topology.checks import check_change, check_serdes
 from engine.topology.topology import Topology
 
 KEY = b"mapping"
@@ -69,8 +69,10 @@ class MappingTopic:
     def agree(self, topology: Topology, tasks: list[str], topics: Iterable[str] = ()) -> TaskMapping:
         """The mapping to run by, published if it is new; `topics` are the internal topics of this topology.
 
-        Raises TopologyError while members run another topology, and for a change that would lose or misread state.
+        Raises TopologyError for a topology that cannot run, while members run another one, and for a change that would
+        lose or misread state.
         """
+        check_serdes(topology)
         former = self.read()
         # Those of former topologies stay: they exist, and nobody else knows whose they are.
         owned = tuple(sorted({*topics, *(former.owned(self._application_id) if former else ())}))
@@ -101,13 +103,11 @@ class MappingTopic:
         return _last_mapping(self._client, self.topic, begin, end)
 
     def _write(self, mapping: TaskMapping) -> None:
-        record = {"v": 1, "hash": mapping.hash, "tasks": mapping.tasks}
-        text = json.dumps({**record, "stores": mapping.stores, "topics": mapping.topics})
         failed: list[str] = []
         producer = Producer({**self._client, "enable.idempotence": True})
         producer.produce(
             self.topic,
-            text,
+            _text(mapping),
             KEY,
             PARTITION,
             lambda error, _: failed.append(error.str()) if error else None,
@@ -156,6 +156,11 @@ def _last_mapping(client: Mapping[str, Any], topic: str, begin: int, end: int) -
     finally:
         consumer.close()
     return _parse(found, topic) if found else None
+
+
+def _text(mapping: TaskMapping) -> str:
+    record = {"v": 1, "hash": mapping.hash, "tasks": mapping.tasks}
+    return json.dumps({**record, "stores": mapping.stores, "topics": mapping.topics})
 
 
 def _parse(text: bytes, topic: str) -> TaskMapping:

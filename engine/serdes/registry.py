@@ -2,7 +2,8 @@
 
 Bytes are Confluent's wire format: a zero byte, the schema's id in four bytes, the body (Protobuf: the message's place too).
 A registry names schemas by topic, so these serdes work only once they are bound to one: `serde.for_topic(topic, is_key)`.
-Sources, sinks and stores do that; whoever uses one by hand has to.
+Sources and sinks bind them to their topic, stores to the topic that they are restored from; whoever uses one by hand has
+to, and so has a topology where an operation has no topic of its own (`engine.topology.checks`).
 
 The client keeps schemas it has seen: a registry that goes down stops only what needs a schema that was never seen.
 """
@@ -46,6 +47,7 @@ class RegistrySerde(Serde):
         self._encode = encode
         self._decode = decode
         self._context = context
+        self.needs_topic = context is None
 
     def for_topic(self, topic: str, is_key: bool) -> Serde:  # noqa: FBT001 - the contract of `Serde`
         """The same format for the keys or the values of a topic."""

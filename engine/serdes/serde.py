@@ -25,6 +25,8 @@ class Serde:
     name: str = "custom"
     # Whether a decoded value may be kept and handed out again: true only for types that nobody can change in place.
     immutable: bool = False
+    # Whether it works only as what `for_topic` gives: where nothing binds it to a topic, a topology is refused.
+    needs_topic: bool = False
 
     def serialize(self, value: Any) -> bytes:
         """The bytes of one value; raises SerializationError."""

@@ -25,6 +25,7 @@ class TimeWindowedSerde(Serde):
         self.size_ms = size_ms
         self.name = f"time-windowed-{inner.name}"
         self.immutable = inner.immutable
+        self.needs_topic = inner.needs_topic
 
     def serialize(self, value: Any) -> bytes:
         """See `Serde`."""
@@ -52,6 +53,7 @@ class SessionWindowedSerde(Serde):
         self.inner = inner
         self.name = f"session-windowed-{inner.name}"
         self.immutable = inner.immutable
+        self.needs_topic = inner.needs_topic
 
     def serialize(self, value: Any) -> bytes:
         """See `Serde`."""

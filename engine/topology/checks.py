@@ -1,14 +1,20 @@
-"""Whether a topology may take the place of the one that wrote the state: what would silently lose or misread it is refused.
+"""Whether a topology can run: alone, and in the place of the one that wrote the state.
+
+What would silently lose or misread state is refused, and so is what could not process its first record.
 
 Co-partitioning needs the topics' partition counts and is checked at start (`engine.runtime.partitions`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import TopologyError
+from engine.topology.graph import Node
+from engine.topology.join_operations import StreamJoinSide, StreamTableJoin
+from engine.topology.operations import GlobalSource, Operation, Sink, Source
 
 if TYPE_CHECKING:
     from engine.topology.topology import Topology
@@ -48,6 +54,43 @@ def check_change(previous: Described, topology: Topology) -> None:
         raise TopologyError(
             "this topology would lose or misread state of the running one: " + "; ".join(sorted(complaints))
         )
+
+
+def check_serdes(topology: Topology) -> None:
+    """Raise TopologyError for serdes that need a topic (a registry's) where nothing has one to bind them to.
+
+    Sources, sinks and stores have; operations that serialise by themselves, into a buffer or for a lookup, have not.
+    """
+    complaints = [
+        f"{node.name} ({node.operation.label}) has {' and '.join(found)}, and no topic to name its schemas by"
+        for node in topology.nodes.values()
+        if (found := list(_without_topic(node)))
+    ]
+    if complaints:
+        raise TopologyError(
+            "; ".join(complaints) + ": bind the serde by hand where the stream or table is made, for instance "
+            "Consumed(key_serde, serdes.avro(…).for_topic('flights', is_key=False))"
+        )
+
+
+def _without_topic(node: Node) -> Iterator[str]:
+    operation = node.operation
+    if isinstance(operation, (Source, GlobalSource, Sink)):
+        return
+    unused = _unused_serdes(operation)
+    for each in fields(operation):
+        serde = getattr(operation, each.name)
+        if each.name.endswith("_serde") and each.name not in unused and getattr(serde, "needs_topic", False):
+            yield f"{serde.name} as {each.name}"
+
+
+def _unused_serdes(operation: Operation) -> tuple[str, ...]:
+    """Serdes of an operation that it needs only in another shape: with a buffer, with unmatched records that wait."""
+    if isinstance(operation, StreamTableJoin) and operation.buffer is None:
+        return ("key_serde", "value_serde")
+    if isinstance(operation, StreamJoinSide) and operation.pending is None:
+        return ("left_serde", "right_serde")
+    return ()
 
 
 def _stores(description: Described) -> dict[str, Described]:

@@ -1,10 +1,23 @@
-"""Which changes of a topology are refused."""
+"""Which changes of a topology are refused, and which serdes."""
+
+from datetime import timedelta
 
 import pytest
 
-from engine import Consumed, Materialized, Stores, StreamsBuilder, TimeWindows, serdes
+from engine import (
+    Consumed,
+    JoinWindows,
+    Materialized,
+    Stores,
+    StreamJoined,
+    StreamsBuilder,
+    Suppressed,
+    TableJoined,
+    TimeWindows,
+    serdes,
+)
 from engine.errors import TopologyError
-from engine.topology.checks import check_change
+from engine.topology.checks import check_change, check_serdes
 
 
 def topology(*stores, table=None):
@@ -64,3 +77,72 @@ def test_another_window_size_is_refused():
     check(windows(10), windows(10))
     with pytest.raises(TopologyError, match="store a had window size 10 and now has 20"):
         check(windows(10), windows(20))
+
+
+AVRO = serdes.avro('"string"', registry="http://127.0.0.1:9")
+BOUND = AVRO.for_topic("flights", is_key=False)
+
+
+def pair(left, right):
+    return [left, right]
+
+
+def joined(method, key=serdes.string, value=AVRO):
+    builder = StreamsBuilder()
+    flights = builder.stream("flights", Consumed(key, value))
+    weather = builder.stream("weather", Consumed(key, value))
+    getattr(flights, method)(weather, pair, JoinWindows.of(difference_ms=10), StreamJoined("both"))
+    return builder.build()
+
+
+def suppressed(value):
+    builder = StreamsBuilder()
+    table = builder.table("flights", Consumed(serdes.string, value), "flights")
+    table.suppress(Suppressed.until_time_limit(timedelta(seconds=1)))
+    return builder.build()
+
+
+def foreign(value):
+    builder = StreamsBuilder()
+    flights = builder.table("flights", Consumed(serdes.string, value), "flights")
+    planes = builder.table("planes", Consumed(serdes.string, serdes.string), "planes")
+    flights.join(planes, lambda flight: flight, pair, TableJoined("both"))
+    return builder.build()
+
+
+def looked_up(key):
+    builder = StreamsBuilder()
+    planes = builder.table("planes", Consumed(key, AVRO), "planes")
+    builder.stream("flights", Consumed(key, AVRO)).join(planes, pair)
+    return builder.build()
+
+
+@pytest.mark.parametrize(
+    ("refused", "words"),
+    [
+        (lambda: suppressed(AVRO), r"^flights-suppress \(suppress\) has avro as value_serde"),
+        (lambda: foreign(AVRO), r"has avro as value_serde"),
+        (lambda: joined("left_join"), r"has avro as left_serde and avro as right_serde"),
+        (lambda: joined("join", AVRO, serdes.string), r"has avro as key_serde"),
+        (lambda: joined("join", serdes.TimeWindowedSerde(AVRO, 10)), r"has time-windowed-avro as key_serde"),
+        (lambda: looked_up(AVRO), r"has avro as table_key_serde"),
+    ],
+)
+def test_a_registry_serde_is_refused_where_no_topic_names_its_schemas(refused, words):
+    with pytest.raises(TopologyError, match=words + r".*bind the serde by hand.*for_topic"):
+        check_serdes(refused())
+
+
+@pytest.mark.parametrize(
+    "topology",
+    [
+        lambda: suppressed(BOUND),
+        lambda: foreign(BOUND),
+        lambda: joined("left_join", value=BOUND),
+        lambda: joined("join"),
+        lambda: looked_up(serdes.string),
+    ],
+    ids=["suppressed", "foreign", "left join", "inner join", "looked up"],
+)
+def test_a_registry_serde_is_taken_where_it_is_bound_or_only_stores_and_topics_use_it(topology):
+    check_serdes(topology())

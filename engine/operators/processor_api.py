@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from engine.errors import ConfigError, StatehouseError, StoreError
+from engine.errors import ConfigError, ProcessingError, SkipRecord, StatehouseError, StoreError
 from engine.operators.context import Cancellable, NodeContext
 from engine.operators.processor import Output, Processor, implements
 from engine.records import Batch, Record
@@ -90,9 +90,10 @@ class UserContext:
             before, self._context.timestamp = self._context.timestamp, time
             try:
                 callback(time)
-            except StatehouseError:
-                raise
-            except Exception as error:  # noqa: BLE001 - user code may raise anything; the handler decides
+            except Exception as error:
+                # User code may raise anything, and the handler decides.
+                if _is_decided(error):
+                    raise
                 self._context.failed(Batch([None], [None], [time]), 0, error)
             finally:
                 self._context.timestamp = before
@@ -134,6 +135,16 @@ class UserContext:
         self._batch = self._record = self.record_metadata = None
 
 
+def _is_decided(error: Exception) -> bool:
+    """Whether a reaction is decided: the engine raised it about itself, or a handler below about what was forwarded.
+
+    What a serde refuses in a store's `put` or `get` is the record's own fault, as if user code had raised it.
+    """
+    return isinstance(error, ProcessingError) or (
+        isinstance(error, StatehouseError) and not isinstance(error, SkipRecord)
+    )
+
+
 @implements(Process)
 class UserProcessor(Processor):
     """Runs a user's processor."""
@@ -156,10 +167,10 @@ class UserProcessor(Processor):
             self._user_context.enter(batch.row(row) if len(batch) > 1 else batch, record)
             try:
                 self._user.process(record)
-            except StatehouseError:
-                # Raised below, or by a store: its reaction is already decided.
-                raise
-            except Exception as error:  # noqa: BLE001 - user code may raise anything; `failed` decides what becomes of it
+            except Exception as error:
+                # User code may raise anything; `failed` decides what becomes of it.
+                if _is_decided(error):
+                    raise
                 self.context.failed(batch, row, error)
             finally:
                 self._user_context.leave()

@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, Produc
 from engine import broker_errors, names
 from engine.changelog.topics import ANSWER_SECONDS, Topics
 from engine.errors import BrokerUnavailable, Fatal, TopologyError
-from engine.topology.checks import check_change, check_serdes
+from engine.topology.checks import check_change, check_serdes, dropped_stores
 from engine.topology.topology import Topology
 
 KEY = b"mapping"
@@ -32,6 +32,9 @@ class TaskMapping:
     stores: list[dict[str, Any]] | None = field(default=None, compare=False)
     # Every internal topic that the application has had: what is its own, whatever others are called.
     topics: tuple[str, ...] | None = field(default=None, compare=False)
+    # Stores of former topologies that this one lacks, described likewise: their changelogs exist, and a store that comes back
+    # under such a name is restored from it.
+    dropped: tuple[Mapping[str, Any], ...] = field(default=(), compare=False)
 
     def task(self, partition: int) -> str | None:
         """The task of a partition; None for partitions that stand for nothing."""
@@ -76,13 +79,15 @@ class MappingTopic:
         former = self.read()
         # Those of former topologies stay: they exist, and nobody else knows whose they are.
         owned = tuple(sorted({*topics, *(former.owned(self._application_id) if former else ())}))
-        wanted = replace(extended(former, topology.hash, tasks), stores=topology.to_json()["stores"], topics=owned)
+        stores = topology.to_json()["stores"]
+        dropped = dropped_stores((*former.dropped, *(former.stores or ())), stores) if former else ()
+        wanted = replace(extended(former, topology.hash, tasks), stores=stores, topics=owned, dropped=tuple(dropped))
         if former == wanted and former.topics == owned:
             return wanted
         if former is not None and former != wanted:
             self._refuse_if_alive(former, topology.hash)
             if former.stores is not None:
-                check_change({"stores": former.stores}, topology)
+                check_change({"stores": former.stores}, topology, former.dropped)
         self._write(wanted)
         return wanted
 
@@ -160,7 +165,7 @@ def _last_mapping(client: Mapping[str, Any], topic: str, begin: int, end: int) -
 
 def _text(mapping: TaskMapping) -> str:
     record = {"v": 1, "hash": mapping.hash, "tasks": mapping.tasks}
-    return json.dumps({**record, "stores": mapping.stores, "topics": mapping.topics})
+    return json.dumps({**record, "stores": mapping.stores, "topics": mapping.topics, "dropped": mapping.dropped})
 
 
 def _parse(text: bytes, topic: str) -> TaskMapping:
@@ -169,7 +174,7 @@ def _parse(text: bytes, topic: str) -> TaskMapping:
         tasks = tuple(None if t is None else str(t) for t in read["tasks"])
         topics = read.get("topics")
         owned = None if topics is None else tuple(str(t) for t in topics)
-        return TaskMapping(str(read["hash"]), tasks, read.get("stores"), owned)
+        return TaskMapping(str(read["hash"]), tasks, read.get("stores"), owned, tuple(read.get("dropped") or ()))
     except (ValueError, KeyError, TypeError) as error:
         raise Fatal(
             f"the task mapping in {topic} cannot be read ({error}): was it written by something else?"

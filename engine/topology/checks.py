@@ -7,7 +7,7 @@ Co-partitioning needs the topics' partition counts and is checked at start (`eng
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +25,11 @@ Described = Mapping[str, Any]
 _FIXED = {"kind": "kind", "key_serde": "key serde", "value_serde": "value serde", "window_ms": "window size"}
 
 
-def check_change(previous: Described, topology: Topology) -> None:
-    """Compare with an earlier `Topology.to_json()` of the same application; raises TopologyError for an unsafe change.
+def check_change(previous: Described, topology: Topology, dropped: Iterable[Described] = ()) -> None:
+    """Compare with the last `Topology.to_json()` of the same application; raises TopologyError for an unsafe change.
+
+    `dropped` are stores that still earlier ones had and the last one lacks (`dropped_stores`): one that comes back is
+    restored from the changelog that it left behind, and must fit it.
 
     Unsafe are: another kind, serde or window size under a store's name, and a store that seems to have been renamed (one is
     gone, another of the same shape is new). New stores begin empty, and dropping one is allowed.
@@ -34,12 +37,13 @@ def check_change(previous: Described, topology: Topology) -> None:
     before = _stores(previous)
     after = _stores(topology.to_json())
     complaints = []
-    for name in before.keys() & after.keys():
+    written = {**_stores({"stores": dropped}), **before}
+    for name in written.keys() & after.keys():
         complaints += [
-            f"store {name} had {words} {before[name].get(field)} and now has {after[name].get(field)}: its changelog "
+            f"store {name} had {words} {written[name].get(field)} and now has {after[name].get(field)}: its changelog "
             "cannot be read like that. Keep it as it was, or give the changed store another name and let it fill anew"
             for field, words in _FIXED.items()
-            if before[name].get(field) != after[name].get(field)
+            if written[name].get(field) != after[name].get(field)
         ]
     gone = [before[name] for name in before.keys() - after.keys()]
     new = [after[name] for name in after.keys() - before.keys()]
@@ -54,6 +58,11 @@ def check_change(previous: Described, topology: Topology) -> None:
         raise TopologyError(
             "this topology would lose or misread state of the running one: " + "; ".join(sorted(complaints))
         )
+
+
+def dropped_stores(former: Iterable[Described], stores: Iterable[Described]) -> list[Described]:
+    """Those of `former`, oldest first, that wrote a changelog and that `stores` have no successor of; the last of each name."""
+    return [store for name, store in _stores({"stores": former}).items() if name not in _stores({"stores": stores})]
 
 
 def check_serdes(topology: Topology) -> None:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from weakref import WeakSet
 
 from engine import serdes
-from engine.errors import NullKeyError, StoreError, StoreFull, TaskCorrupted
+from engine.errors import NullKeyError, SerializationError, StoreError, StoreFull, TaskCorrupted
 from engine.serdes import Serde
 from engine.stores import layouts
 from engine.stores.backend import DEFAULT, EVERYTHING, Backend, Write
@@ -90,10 +90,17 @@ class LayeredStore:
         return sum(table.uncommitted_bytes for table in self._tables())
 
     def drain_changelog(self) -> list[ChangelogRecord]:
-        """See `Store`."""
+        """See `Store`. Raises SerializationError for an object that was kept and that the value serde refuses."""
         self._check_open()
         self._check_bound(self.uncommitted_bytes)
-        return self._drain()
+        try:
+            return self._drain()
+        except SerializationError as error:
+            # The record that brought it is not known any more, so no handler can be asked: the words have to lead there.
+            raise SerializationError(
+                f"store {self.name}: {error}. An operator (an aggregator, a joiner, a mapper) gave the store this value: "
+                "mend it, or give the store a serde that takes it"
+            ) from error
 
     def commit(self, position: int | None) -> None:
         """See `Store`."""

@@ -178,6 +178,14 @@ def test_a_wrong_type_is_refused_where_it_is_put(spec, opened):
     assert store.drain_changelog() == []
 
 
+def test_an_object_that_cannot_be_logged_is_refused_with_the_stores_name(opened):
+    """Operators write objects as they are: which record brought it is not known by then, so the words must lead there."""
+    store = opened(KV)
+    store.write({b"a": ("text", 5)})
+    with pytest.raises(SerializationError, match=r"^store s: serde int64 cannot write str 'text'.*An operator"):
+        store.drain_changelog()
+
+
 def test_a_closed_store_says_so(spec, opened):
     store = opened(spec)
     store.close()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from engine.errors import TopologyError
+from engine.errors import SkipRecord, StatehouseError, TopologyError
 from engine.operators.context import NodeContext
 from engine.records import Batch
 from engine.topology.graph import Node
@@ -76,6 +76,14 @@ def build(node: Node) -> Processor:
     except KeyError:
         raise TopologyError(f"node {node.name}: nothing implements {type(node.operation).__name__}") from None
     return make(node)
+
+
+def is_decided(error: Exception) -> bool:
+    """Whether the engine raised `error` about itself (a damaged store, a full disk), so that it must pass as it is.
+
+    What is left is about one record: user code or a serde raised, and the processing handler decides.
+    """
+    return isinstance(error, StatehouseError) and not isinstance(error, SkipRecord)
 
 
 def apply_each(

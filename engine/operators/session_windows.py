@@ -13,7 +13,7 @@ from engine.operators.changes import Changes, HeldBack, changes_of
 from engine.operators.context import NodeContext
 from engine.operators.emit_final import SessionCloseScan
 from engine.operators.private_copy import private_copy
-from engine.operators.processor import Output, Processor, implements
+from engine.operators.processor import Output, Processor, implements, is_decided
 from engine.records import Batch, Windowed
 from engine.topology.graph import Node
 from engine.topology.window_operations import SessionWindowedAggregate
@@ -63,7 +63,10 @@ class SessionWindowedAggregateProcessor(Processor):
             close = self.observed - lateness
             try:
                 self._join(sessions, batch, row, raw, close)
-            except Exception as error:  # noqa: BLE001 - user code may raise anything; the handler decides
+            except Exception as error:
+                # User code may raise anything, and the handler decides; but a store was searched and written here too.
+                if is_decided(error):
+                    raise
                 self.context.failed(batch, row, error)
             if self.scan is not None and (bounds := self.scan.due(close)):
                 sessions.write()

@@ -17,7 +17,7 @@ from engine.operators.changes import Changes, HeldBack, changes_of
 from engine.operators.context import NodeContext
 from engine.operators.emit_final import SlidingCloseScan
 from engine.operators.private_copy import private_copy
-from engine.operators.processor import Output, Processor, implements
+from engine.operators.processor import Output, Processor, implements, is_decided
 from engine.records import Batch, Tombstone, Windowed
 from engine.topology.graph import Node
 from engine.topology.window_operations import SlidingWindowedAggregate
@@ -69,7 +69,10 @@ class SlidingWindowedAggregateProcessor(Processor):
                     record.process_early()
                 else:
                     record.process()
-            except Exception as error:  # noqa: BLE001 - user code may raise anything; the handler decides
+            except Exception as error:
+                # User code may raise anything, and the handler decides; but a store was searched and written here too.
+                if is_decided(error):
+                    raise
                 self.context.failed(batch, row, error)
             # An early record never closes anything, as in Kafka Streams.
             if self.scan is not None and not early and (bounds := self.scan.due(close)):

@@ -16,7 +16,7 @@ from engine.operators.changes import Changes, HeldBack, Unheard, changes_of
 from engine.operators.context import NodeContext
 from engine.operators.emit_final import TimeCloseScan
 from engine.operators.private_copy import private_copy
-from engine.operators.processor import Output, Processor, implements
+from engine.operators.processor import Output, Processor, implements, is_decided
 from engine.operators.window_cells import Cell, WindowCells, fetch_by_start
 from engine.records import Batch, Windowed
 from engine.topology.graph import Node
@@ -131,7 +131,10 @@ class TimeWindowedAggregateProcessor(Processor):
             close = self.observed - self.windows.grace_ms
             try:
                 self._update(cells, batch, row, raw, close)
-            except Exception as error:  # noqa: BLE001 - user code may raise anything; the handler decides
+            except Exception as error:
+                # User code may raise anything, and the handler decides; but a store was searched and written here too.
+                if is_decided(error):
+                    raise
                 self.context.failed(batch, row, error)
             if self.scan is not None and (bounds := self.scan.due(close)):
                 cells.write()

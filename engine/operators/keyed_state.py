@@ -53,7 +53,9 @@ class KeyedState:
         self.key_serde = self.store.key_serde
         self.value_serde = self.store.value_serde or serdes.bytes
         # Values that nobody can change in place need no copies; nor do those that nobody sees before they are replaced.
-        self.immutable = self.value_serde.immutable or (self.only_last and not send_old)
+        # Where a record may be skipped, its call must leave what it was given as it was: an update before it holds that.
+        unseen = self.only_last and not send_old and not getattr(context, "may_skip", True)
+        self.immutable = self.value_serde.immutable or unseen
         self._touched: list[list[bytes]] = []
         self._olds: dict[bytes, Any] = {}
         self._headers: dict[bytes, Headers | None] = {}

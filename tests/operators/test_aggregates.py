@@ -1,0 +1,62 @@
+"""Aggregates without windows: a record that is skipped has no effect, however the records fell into batches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from engine import Consumed, Materialized, StreamsBuilder, TopologyTestDriver, serdes
+
+from .skipping import Skips
+
+LISTS = Consumed(serdes.string, serdes.json)
+KEPT = Materialized("s", serdes.string, serdes.json, store="in-memory")
+ROWS = [("k", [1], 1), ("l", [2], 2), ("k", ["bad"], 3), ("l", [4], 4), ("k", [5], 5), ("m", ["bad"], 6)]
+
+
+def extended(seen: list[Any], value: list[Any]) -> list[Any]:
+    """The list it was given, with more in it; what is bad raises when it is in it already."""
+    seen.extend(value)
+    if value == ["bad"]:
+        raise ValueError(value)
+    return seen
+
+
+def aggregated(builder: StreamsBuilder) -> None:
+    grouped = builder.stream("in", LISTS).group_by_key()
+    table = grouped.aggregate(list, lambda _, value, seen: extended(seen, value), KEPT)
+    table.to_stream().to("out")
+
+
+def reduced(builder: StreamsBuilder) -> None:
+    builder.stream("in", LISTS).group_by_key().reduce(extended, KEPT).to_stream().to("out")
+
+
+@pytest.mark.parametrize(
+    ("build", "first_of_m", "skipped"),
+    [(aggregated, None, ["k", "m"]), (reduced, ["bad"], ["k"])],  # a reducer is not called for the first value
+)
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_call_that_changed_its_aggregate_and_raised_has_no_effect(
+    build: Any, first_of_m: Any, skipped: list[str], *, whole: bool
+) -> None:
+    handlers = Skips()
+    expected: list[tuple[str, Any, int]] = [("l", [2, 4], 4), ("k", [1, 5], 5)]
+    if first_of_m is not None:
+        expected.append(("m", first_of_m, 6))
+    with TopologyTestDriver(build, caching=True, handlers=handlers) as driver:
+        records = driver.input_topic("in")
+        for rows in [ROWS] if whole else [[row] for row in ROWS]:
+            records.pipe_batch(rows)
+        driver.commit()
+        out = driver.output_topic("out", serdes.string, serdes.json).read_records()
+        assert [record[:3] for record in out] == expected
+        kept = {key: (value.value, value.timestamp) for key, value in driver.store("s").all()}
+        assert kept == {key: (value, time) for key, value, time in expected}
+        logged = [
+            (serdes.string.deserialize(sent.key), serdes.json.deserialize(sent.value), sent.timestamp)
+            for sent in driver.changelog("test-s-changelog")
+        ]
+        assert sorted(logged) == sorted(expected)
+    assert handlers.keys == skipped

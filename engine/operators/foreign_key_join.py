@@ -14,7 +14,7 @@ from typing import Any
 from engine import serdes
 from engine.operators.context import NodeContext
 from engine.operators.processor import Output, Processor, implements
-from engine.operators.views import open_view
+from engine.operators.views import Failed, open_view, rows_at
 from engine.records import Batch
 from engine.serdes.foreign_key import (
     Answer,
@@ -128,8 +128,8 @@ class ForeignKeyReceiveProcessor(Processor):
         out = _Rows()
         raw_keys = batch.serialized_keys(operation.foreign_key_serde)
         present = [row for row, key in enumerate(batch.keys) if key is not None]
-        found = self._table.rows([batch.keys[r] for r in present], [raw_keys[r] for r in present])
-        rights = dict(zip(present, found, strict=True))
+        failed: Failed = {}
+        rights = rows_at(present, self._table, batch.keys, raw_keys, failed)
         for row, (raw_key, subscription) in enumerate(zip(raw_keys, batch.values, strict=True)):
             if raw_key is None:
                 if subscription.instruction is not Instruction.PROPAGATE_NULL_IF_NO_FK_VAL_AVAILABLE:
@@ -140,7 +140,11 @@ class ForeignKeyReceiveProcessor(Processor):
                 kept = None if gone else (subscription, batch.timestamps[row])
                 self.context.timestamp = batch.timestamps[row]
                 self._subscriptions.write({subscription_prefix(raw_key) + subscription.primary_key: kept})
-            self._answer(out, row, subscription, rights.get(row), batch.timestamps[row])
+            if row in failed:
+                # Kept all the same, as in Kafka Streams: only the answer is made by the step that failed.
+                self.context.failed(batch, row, failed[row])
+                continue
+            self._answer(out, row, subscription, rights[row], batch.timestamps[row])
         return out.batch(batch)
 
     def _answer(
@@ -202,8 +206,12 @@ class ForeignKeyResolveProcessor(Processor):
         out = _Rows()
         raw_keys = batch.keys
         keys = operation.key_serde.deserialize_many(raw_keys)
-        lefts = self._table.rows(keys, raw_keys)
+        failed: Failed = {}
+        lefts = self._table.rows(keys, raw_keys, failed)
         for row, (key, answer, left) in enumerate(zip(keys, batch.values, lefts, strict=True)):
+            if row in failed:
+                self.context.failed(batch, row, failed[row])
+                continue
             raw_left = None if left is None else operation.value_serde.serialize(left[0])
             if digest(raw_left) != answer.digest:
                 continue

@@ -12,7 +12,7 @@ from engine.operators.context import NodeContext
 from engine.operators.join_buffer import JoinBuffer
 from engine.operators.keyed_state import concatenated
 from engine.operators.processor import Output, Processor, apply_each, implements
-from engine.operators.views import Row, open_view
+from engine.operators.views import Failed, Row, open_view, rows_at
 from engine.records import Batch
 from engine.topology.join_operations import StreamTableJoin
 
@@ -63,23 +63,29 @@ class StreamTableJoinProcessor(Processor):
         self.context.dropped(len(batch.keys) - len(kept), "null key or value")
         return batch.take(kept), [tables[row] for row in kept]
 
-    def _rows(self, batch: Batch, tables: list[Any]) -> list[Row]:
+    def _rows(self, batch: Batch, tables: list[Any], failed: Failed) -> list[Row]:
         operation: StreamTableJoin = self.operation
         if self._table.versioned:
-            return [
-                None if key is None else self._table.row_as_of(key, timestamp)
-                for key, timestamp in zip(tables, batch.timestamps, strict=True)
-            ]
+            present = [row for row, key in enumerate(tables) if key is not None]
+            missed: Failed = {}
+            keys, times = [tables[row] for row in present], [batch.timestamps[row] for row in present]
+            found = iter(self._table.rows_as_of(keys, times, missed))
+            failed.update({present[at]: error for at, error in missed.items()})
+            return [None if key is None else next(found) for key in tables]
         serde = operation.table_key_serde
         raw = batch.serialized_keys(serde) if tables is batch.keys else serde.serialize_many(tables)
         if None not in tables:
-            return self._table.rows(tables, raw)
-        present = [row for row, key in enumerate(tables) if key is not None]
-        found = iter(self._table.rows([tables[r] for r in present], [raw[r] for r in present]))
-        return [None if key is None else next(found) for key in tables]
+            return self._table.rows(tables, raw, failed)
+        return rows_at([row for row, key in enumerate(tables) if key is not None], self._table, tables, raw, failed)
 
     def _join(self, batch: Batch, tables: list[Any]) -> Output:
-        rows = self._rows(batch, tables)
+        failed: Failed = {}
+        rows = self._rows(batch, tables, failed)
+        if failed:
+            for place, error in failed.items():
+                self.context.failed(batch, place, error)
+            kept = [place for place in range(len(rows)) if place not in failed]
+            batch, rows = batch.take(kept), [rows[place] for place in kept]
         if not self.operation.left:
             kept = [place for place, row in enumerate(rows) if row is not None]
             if len(kept) < len(rows):
@@ -95,8 +101,8 @@ class StreamTableJoinProcessor(Processor):
         joined = batch.with_values(values)
         if not skipped:
             return joined
-        failed = set(skipped)
-        return joined.take([row for row in range(len(values)) if row not in failed])
+        gone = set(skipped)
+        return joined.take([row for row in range(len(values)) if row not in gone])
 
     def _process_buffered(self, batch: Batch, tables: list[Any]) -> Output:
         """One record at a time: each may release records that waited, and their order is what users see."""

@@ -12,7 +12,7 @@ from typing import Any
 from engine.operators.context import NodeContext
 from engine.operators.processor import Output, Processor, implements
 from engine.operators.tables import TableProcessor
-from engine.operators.views import open_view
+from engine.operators.views import Failed, open_view
 from engine.records import Batch
 from engine.topology.join_operations import JoinedTable, TableJoinSide
 
@@ -32,13 +32,17 @@ class TableJoinSideProcessor(Processor):
         batch = self._joinable(batch)
         if not batch.keys:
             return None
-        rows = self._other.rows(batch.keys, batch.serialized_keys(operation.other_key_serde))
+        failed: Failed = {}
+        rows = self._other.rows(batch.keys, batch.serialized_keys(operation.other_key_serde), failed)
         olds_in = batch.olds if batch.olds is not None else [None] * len(batch.keys)
         kept: list[int] = []
         values: list[Any] = []
         olds: list[Any] = []
         timestamps: list[int] = []
         for place, (new, old, row) in enumerate(zip(batch.values, olds_in, rows, strict=True)):
+            if place in failed:
+                self.context.failed(batch, place, failed[place])
+                continue
             if row is None and (not operation.this_outer or (new is None and old is None)):
                 continue
             try:

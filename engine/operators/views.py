@@ -6,11 +6,14 @@ from typing import Any
 
 from engine.errors import TopologyError
 from engine.operators.context import NodeContext
+from engine.operators.processor import apply_each
 from engine.topology.suppressed import SuppressedView
 from engine.topology.views import FilterView, JoinView, MapView, StoreView, TableView
 
 # (value, timestamp in ms) of a row, or None where the table has none.
 Row = tuple[Any, int] | None
+# What user code between a store and the reader raised, by place: the row there is None, and its record is the handler's.
+Failed = dict[int, Exception]
 
 
 class Rows:
@@ -18,13 +21,27 @@ class Rows:
 
     versioned = False
 
-    def rows(self, keys: list[Any], raw_keys: list[bytes]) -> list[Row]:
-        """The current row of each key; `raw_keys` are the same keys under the table's key serde."""
+    def rows(self, keys: list[Any], raw_keys: list[bytes], failed: Failed) -> list[Row]:
+        """The current row of each key; `raw_keys` are the same keys under the table's key serde.
+
+        Where user code raised, the place and the error are put into `failed`; what a store raises is raised.
+        """
         raise NotImplementedError
 
-    def row_as_of(self, key: Any, timestamp: int) -> Row:
-        """The row of `key` that was valid at `timestamp`, where `versioned`."""
+    def rows_as_of(self, keys: list[Any], timestamps: list[int], failed: Failed) -> list[Row]:
+        """The row of each key that was valid at its time (ms), where `versioned`; `failed` as in `rows`."""
         raise NotImplementedError
+
+
+def rows_at(places: list[int], table: Rows, keys: list[Any], raw_keys: list[bytes], failed: Failed) -> list[Row]:
+    """`table.rows` of the keys at `places` only; None elsewhere."""
+    missed: Failed = {}
+    found = table.rows([keys[place] for place in places], [raw_keys[place] for place in places], missed)
+    failed.update({places[at]: error for at, error in missed.items()})
+    rows: list[Row] = [None] * len(keys)
+    for place, row in zip(places, found, strict=True):
+        rows[place] = row
+    return rows
 
 
 class _StoreRows(Rows):
@@ -33,7 +50,7 @@ class _StoreRows(Rows):
     def __init__(self, store: Any) -> None:
         self._store = store
 
-    def rows(self, keys: list[Any], raw_keys: list[bytes]) -> list[Row]:  # noqa: ARG002 - the bytes are enough
+    def rows(self, keys: list[Any], raw_keys: list[bytes], failed: Failed) -> list[Row]:  # noqa: ARG002 - the bytes are enough
         found = self._store.fetch(set(raw_keys))
         return [found[raw] for raw in raw_keys]
 
@@ -46,11 +63,11 @@ class _VersionedRows(Rows):
     def __init__(self, store: Any) -> None:
         self._store = store
 
-    def rows(self, keys: list[Any], raw_keys: list[bytes]) -> list[Row]:  # noqa: ARG002 - versions go by key
+    def rows(self, keys: list[Any], raw_keys: list[bytes], failed: Failed) -> list[Row]:  # noqa: ARG002 - versions go by key
         return [_row(self._store.get(key)) for key in keys]
 
-    def row_as_of(self, key: Any, timestamp: int) -> Row:
-        return _row(self._store.get(key, timestamp))
+    def rows_as_of(self, keys: list[Any], timestamps: list[int], failed: Failed) -> list[Row]:  # noqa: ARG002 - nothing is called
+        return [_row(self._store.get(*asked)) for asked in zip(keys, timestamps, strict=True)]
 
 
 def _row(version: Any) -> Row:
@@ -65,12 +82,14 @@ class _DerivedRows(Rows):
         self._view = view
         self.versioned = parent.versioned
 
-    def rows(self, keys: list[Any], raw_keys: list[bytes]) -> list[Row]:
-        found = self._parent.rows(keys, raw_keys)
-        return [self._step(key, row) for key, row in zip(keys, found, strict=True)]
+    def rows(self, keys: list[Any], raw_keys: list[bytes], failed: Failed) -> list[Row]:
+        return self._stepped(keys, self._parent.rows(keys, raw_keys, failed), failed)
 
-    def row_as_of(self, key: Any, timestamp: int) -> Row:
-        return self._step(key, self._parent.row_as_of(key, timestamp))
+    def rows_as_of(self, keys: list[Any], timestamps: list[int], failed: Failed) -> list[Row]:
+        return self._stepped(keys, self._parent.rows_as_of(keys, timestamps, failed), failed)
+
+    def _stepped(self, keys: list[Any], found: list[Row], failed: Failed) -> list[Row]:
+        return apply_each(self._step, failed.__setitem__, keys, found)[0]
 
     def _step(self, key: Any, row: Row) -> Row:
         if row is None:
@@ -88,9 +107,15 @@ class _JoinedRows(Rows):
     def __init__(self, left: Rows, right: Rows, view: JoinView) -> None:
         self._left, self._right, self._view = left, right, view
 
-    def rows(self, keys: list[Any], raw_keys: list[bytes]) -> list[Row]:
-        lefts, rights = self._left.rows(keys, raw_keys), self._right.rows(keys, raw_keys)
-        return [self._join(*pair) for pair in zip(keys, lefts, rights, strict=True)]
+    def rows(self, keys: list[Any], raw_keys: list[bytes], failed: Failed) -> list[Row]:
+        lefts = self._left.rows(keys, raw_keys, failed)
+        # As in Kafka Streams, the right side is asked only where its answer counts: what it calls may raise.
+        outer = self._view.kind == "outer"
+        asked = [place for place, row in enumerate(lefts) if (outer or row is not None) and place not in failed]
+        rights = rows_at(asked, self._right, keys, raw_keys, failed)
+        for place in failed:
+            lefts[place] = None
+        return apply_each(self._join, failed.__setitem__, keys, lefts, rights)[0]
 
     def _join(self, key: Any, left: Row, right: Row) -> Row:
         kind = self._view.kind

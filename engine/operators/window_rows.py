@@ -7,7 +7,7 @@ from typing import Any
 from engine.operators.context import NodeContext
 from engine.operators.suppress import suppress_buffer
 from engine.operators.suppress_buffer import SuppressBuffer
-from engine.operators.views import Row, Rows, open_view
+from engine.operators.views import Failed, Row, Rows, open_view, rows_at
 from engine.topology.suppressed import SuppressedView
 
 
@@ -17,7 +17,7 @@ class WindowRows(Rows):
     def __init__(self, store: Any) -> None:
         self._store = store
 
-    def rows(self, keys: list[Any], raw_keys: list[bytes]) -> list[Row]:  # noqa: ARG002 - stores have bytes of their own
+    def rows(self, keys: list[Any], raw_keys: list[bytes], failed: Failed) -> list[Row]:  # noqa: ARG002 - stores have bytes of their own
         """The current row of each key."""
         store = self._store
         if store.spec.kind == "session":
@@ -34,14 +34,15 @@ class SuppressedRows(Rows):
         self._parent = parent
         self._value_serde = value_serde
 
-    def rows(self, keys: list[Any], raw_keys: list[bytes]) -> list[Row]:
+    def rows(self, keys: list[Any], raw_keys: list[bytes], failed: Failed) -> list[Row]:
         """The current row of each key."""
-        found: list[Row] = self._parent.rows(keys, raw_keys)
-        for place, raw in enumerate(raw_keys):
-            held = self._buffer.get(raw)
-            if held is not None:
-                prior = held.update.prior
-                found[place] = None if prior is None else (self._value_serde.deserialize(prior), -1)
+        waiting = [self._buffer.get(raw) for raw in raw_keys]
+        # As in Kafka Streams, what stands above is not asked about a row that waits: what it calls may raise.
+        asked = [place for place, held in enumerate(waiting) if held is None]
+        found = rows_at(asked, self._parent, keys, raw_keys, failed)
+        for place, held in enumerate(waiting):
+            if held is not None and (prior := held.update.prior) is not None:
+                found[place] = (self._value_serde.deserialize(prior), -1)
         return found
 
 

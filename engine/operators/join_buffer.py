@@ -15,6 +15,9 @@ from engine.records import Batch
 
 _TIME = struct.Struct(">q")
 _SEQUENCE = struct.Struct(">i")
+_SEQUENCE_MAX = 2**31 - 1
+# Rows of the first and of the last quarter of all numbers wait together only if the count began anew between them.
+_QUARTER = 2**29
 # Upstream's mark of keys that begin with a time.
 _TIME_FIRST = b"\x00"
 # Where other buffers write the time by which they are ordered.
@@ -34,13 +37,18 @@ class JoinBuffer:
         self._sequence = 0
         # Where the oldest row is, so that the store is only scanned when something is due.
         self._oldest: int | None = None
+        early = -1
         with store.all() as rows:
             for key, _ in rows:
                 timestamp = _TIME.unpack_from(key, 1)[0]
                 self._oldest = timestamp if self._oldest is None else self._oldest
                 self._observed = max(self._observed, timestamp)
-                # Upstream counts from 0 again after a restart and may overwrite a waiting row; going on does not.
-                self._sequence = max(self._sequence, _SEQUENCE.unpack_from(key, len(key) - 4)[0])
+                sequence = _sequence_of(key)
+                self._sequence = max(self._sequence, sequence)
+                early = max(early, sequence if sequence <= _QUARTER else -1)
+        # Upstream counts from 0 again after a restart and may overwrite a waiting row; going on does not.
+        if early >= 0 and self._sequence > _SEQUENCE_MAX - _QUARTER:
+            self._sequence = early
 
     def put(self, record: Batch) -> bool:
         """Keep one record; False if it comes after its grace and must be joined at once."""
@@ -48,7 +56,7 @@ class JoinBuffer:
         self._observed = max(self._observed, timestamp)
         if timestamp < self._observed - self._grace_ms:
             return False
-        self._sequence += 1
+        self._sequence = self._sequence % _SEQUENCE_MAX + 1
         raw = record.serialized_keys(self._key_serde)[0]
         key = _TIME_FIRST + _TIME.pack(timestamp) + raw + _SEQUENCE.pack(self._sequence)
         value = encode_buffer_value(
@@ -70,8 +78,7 @@ class JoinBuffer:
         due = self._observed - self._grace_ms
         if self._oldest is None or self._oldest > due:
             return []
-        released: list[Batch] = []
-        taken: list[bytes] = []
+        taken: list[tuple[bytes, bytes]] = []
         self._oldest = None
         with self._store.all() as rows:
             for key, value in rows:
@@ -79,14 +86,17 @@ class JoinBuffer:
                 if timestamp > due:
                     self._oldest = timestamp
                     break
-                taken.append(key)
-                released.append(self._record(timestamp, key[9:-4], value))
-        for key in taken:
+                taken.append((key, value))
+        if any(_sequence_of(key) > self._sequence for key, _ in taken):
+            # The count began anew behind these rows: of one time and key, they came first.
+            taken.sort(key=lambda row: (row[0][:-4], _sequence_of(row[0]) <= self._sequence))
+        for key, _ in taken:
             self._write(key, None)
-        return released
+        return [self._record(key, value) for key, value in taken]
 
-    def _record(self, timestamp: int, raw_key: bytes, value: bytes) -> Batch:
+    def _record(self, row: bytes, value: bytes) -> Batch:
         kept = decode_buffer_value(value)
+        timestamp, raw_key = _TIME.unpack_from(row, 1)[0], row[9:-4]
         key = self._key_serde.deserialize(raw_key)
         return Batch(
             [key],
@@ -107,3 +117,7 @@ class JoinBuffer:
             self._store.put(key, value)
         finally:
             self._context.timestamp = kept
+
+
+def _sequence_of(row: bytes) -> int:
+    return _SEQUENCE.unpack_from(row, len(row) - _SEQUENCE.size)[0]  # type: ignore[no-any-return]

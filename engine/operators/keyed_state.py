@@ -44,6 +44,9 @@ class KeyedState:
         self.store = context.store(name)
         spec = self.store.spec
         self.send_old = send_old
+        if spec.backend == "lru":
+            # Each put may evict the key that the next record asks for.
+            self.one_by_one = True
         self.holds_back = context.caching and spec.caching
         # Without a cache every put is a record of the changelog, superseded or not.
         self.logs_each = spec.logging and not spec.caching
@@ -73,6 +76,9 @@ class KeyedState:
 
     def apply(self, batch: Batch, updates: Updates, fetched: dict[bytes, Entry | None]) -> Batch | None:
         """Write updates that follow `fetched`, and return what goes on now: all of them, or nothing yet."""
+        if self.one_by_one:
+            # What a put evicts is logged with the time of its record.
+            self.context.timestamp = batch.timestamps[0]
         entries: list[Any] = list(zip(updates.news, updates.timestamps, strict=True))
         if None in updates.news:
             times = batch.timestamps

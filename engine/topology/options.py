@@ -249,6 +249,9 @@ class Materialized:
         if spec.kind == "versioned":
             # A versioned store's answers depend on every put: it is neither cached nor timestamped twice.
             settings = {**settings, "timestamped": False, "caching": False}
+        elif spec.backend == "lru":
+            # What it evicts within a commit is gone when the record cache would tell of it.
+            settings = {**settings, "caching": False}
         return spec.with_(rocksdb={**spec.rocksdb, **self.rocksdb}, **settings, **given)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine import Consumed, Materialized, StreamsBuilder, TopologyTestDriver, serdes
+from engine import Consumed, Materialized, Stores, StreamsBuilder, TopologyTestDriver, serdes
 
 from .skipping import Skips
 
@@ -60,3 +60,42 @@ def test_a_call_that_changed_its_aggregate_and_raised_has_no_effect(
         ]
         assert sorted(logged) == sorted(expected)
     assert handlers.keys == skipped
+
+
+def counted_in_lru(builder: StreamsBuilder) -> None:
+    recent = Materialized.as_(Stores.lru_map("s", 2))
+    builder.stream("in", LISTS).group_by_key().count(recent).to_stream().to("out")
+
+
+def kept_in_lru(builder: StreamsBuilder) -> None:
+    recent = Materialized.as_(Stores.lru_map("s", 2), serdes.string, serdes.json)
+    builder.table("in", LISTS, recent).to_stream().to("out")
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_lru_map_tells_of_every_key_that_one_commit_touched(*, whole: bool) -> None:
+    """As Kafka Streams does without a record cache: what is evicted starts from nothing."""
+    rows = [("a", [0], 1), ("b", [0], 2), ("c", [0], 3), ("c", [0], 4), ("a", [0], 5)]
+    for build, values in ((counted_in_lru, [1, 1, 1, 2, 1]), (kept_in_lru, [[0]] * 5)):
+        with TopologyTestDriver(build, caching=True) as driver:
+            records = driver.input_topic("in")
+            for part in [rows] if whole else [[row] for row in rows]:
+                records.pipe_batch(part)
+            driver.commit()
+            out = driver.output_topic("out").read_records()
+            logged = [(sent.key, sent.value is None, sent.timestamp) for sent in driver.changelog("test-s-changelog")]
+            assert [(key, value.value) for key, value in driver.store("s").all()] == [
+                ("a", values[4]),
+                ("c", values[3]),
+            ]
+        assert [(record.key, record.timestamp) for record in out] == [(key, timestamp) for key, _, timestamp in rows]
+        # Evictions are logged before the put that caused them, at its time.
+        assert logged == [
+            (b"a", False, 1),
+            (b"b", False, 2),
+            (b"a", True, 3),
+            (b"c", False, 3),
+            (b"c", False, 4),
+            (b"b", True, 5),
+            (b"a", False, 5),
+        ]

@@ -83,6 +83,8 @@ class HeldBack(Changes):
         self._last[cell] = (key, new, timestamp)
         if batch.headers is not None:
             self._last_headers[cell] = batch.headers[row]
+        else:
+            self._last_headers.pop(cell, None)
         self._topic = batch.topic
 
     def add_many(
@@ -93,12 +95,17 @@ class HeldBack(Changes):
         news: list[Any],
         olds: list[Any],
         timestamps: list[int],
+        headers: dict[Any, Headers | None],
     ) -> None:
-        """`add` of distinct windows as columns. Headers do not go with them."""
+        """`add` of distinct windows as columns; `headers` are those of each window's last record, or empty for none."""
         self._touched += cells
         first = dict(zip(cells, olds, strict=True))
         first.update(self._first_olds)
         self._first_olds = first
+        if headers:
+            self._last_headers.update(headers)
+        elif self._last_headers:
+            self._last_headers.update(dict.fromkeys(cells))
         self._last.update(zip(cells, zip(keys, news, timestamps, strict=True), strict=True))
         self._topic = batch.topic
 

@@ -133,6 +133,9 @@ class KeyedState:
             olds.update({raw: entry and entry[0] for raw, entry in fetched.items() if raw not in olds})
         if batch.headers is not None:
             self._headers.update(zip(raws, batch.headers, strict=True))
+        elif self._headers:
+            # Those of the last put count, as in Kafka Streams' cache, and this one has none.
+            self._headers.update(dict.fromkeys(raws))
 
     def release(self) -> Batch | None:
         """At a commit: the last update of each key that changed since the one before."""

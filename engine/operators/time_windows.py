@@ -102,7 +102,8 @@ class TimeWindowedAggregateProcessor(Processor):
             return True
         typed = dict(zip(raws, batch.keys, strict=True))
         bounds = zip(map(typed.__getitem__, keys), starts, [start + size for start in starts], strict=True)
-        changes.add_many(batch, touched, list(map(Windowed._make, bounds)), values, olds, stamps)
+        headers = {} if batch.headers is None else dict(zip(cells, batch.headers, strict=True))
+        changes.add_many(batch, touched, list(map(Windowed._make, bounds)), values, olds, stamps, headers)
         return True
 
     def _on_time(self, times: list[int], observed: int) -> list[int] | None:

@@ -47,12 +47,16 @@ class StreamTableJoinProcessor(Processor):
         if operation.key_mapper is None:
             tables = batch.keys
         else:
-            tables, _ = apply_each(
+            tables, skipped = apply_each(
                 operation.key_mapper,
                 lambda row, error: self.context.failed(batch, row, error),
                 batch.keys,
                 batch.values,
             )
+            if skipped:
+                gone = set(skipped)
+                mapped = [row for row in range(len(tables)) if row not in gone]
+                batch, tables = batch.take(mapped), [tables[row] for row in mapped]
         if None not in batch.values and (operation.left or None not in tables):
             return batch, tables
         kept = [

@@ -87,6 +87,23 @@ def test_a_buffered_stream_meets_the_versions_that_can_be_read() -> None:
     assert results(build, TABLE, STREAM) == ([("a", "1|X"), ("a", "3|X")], ["b", "b", "b"])
 
 
+def test_a_record_whose_table_key_cannot_be_made_joins_nothing() -> None:
+    handlers = Skips()
+
+    def build(builder: StreamsBuilder) -> None:
+        table = builder.global_table("table", TEXTS, kept("t"))
+        mapped = builder.stream("in", TEXTS).left_join(table, lambda _, value: checked(value), joined)
+        mapped.to("out", OUT)
+
+    with TopologyTestDriver(build, handlers=handlers) as driver:
+        driver.input_topic("table").pipe_batch([("A", "x", 0)])
+        driver.input_topic("in").pipe_batch([("k", "a", 1), ("l", "bad", 2), ("m", "b", 3)])
+        out = driver.output_topic("out", TEXT, TEXT).read_records()
+        assert driver.dropped_records_total == 0
+    assert [record[:2] for record in out] == [("k", "a|x"), ("m", "b|None")]
+    assert handlers.keys == ["l"]
+
+
 def test_tables_meet_where_both_rows_can_be_read() -> None:
     def build(builder: StreamsBuilder) -> None:
         right = builder.table("table", TEXTS, kept("t")).map_values(checked)

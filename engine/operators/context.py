@@ -28,6 +28,9 @@ class NodeContext(Protocol):
     # Whether aggregates of cached stores hold their updates back until a commit.
     caching: bool
 
+    # Whether a record whose user code raised may be skipped; if not, nobody sees what such a call left half done.
+    may_skip: bool
+
     # Times that operators keep beside the committed offsets, by store (Kafka Streams' processor metadata): a change is
     # committed with the task, or forgotten with it.
     processor_times: dict[str, int]

@@ -57,7 +57,7 @@ class KeyedState:
         self.value_serde = self.store.value_serde or serdes.bytes
         # Values that nobody can change in place need no copies; nor do those that nobody sees before they are replaced.
         # Where a record may be skipped, its call must leave what it was given as it was: an update before it holds that.
-        unseen = self.only_last and not send_old and not getattr(context, "may_skip", True)
+        unseen = self.only_last and not send_old and not context.may_skip
         self.immutable = self.value_serde.immutable or unseen
         self._touched: list[list[bytes]] = []
         self._olds: dict[bytes, Any] = {}

@@ -28,6 +28,7 @@ class PolicyHandlers:
         self._config = config
         self._collector = collector
         self._report = report
+        self.may_skip = config.processing_handler != "fail"
         self.skipped_total = 0
         self.dead_lettered_total = 0
         # What a dead letter of a record that was decoded is made of, oldest first; kept only where it may be needed.

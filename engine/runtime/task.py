@@ -41,6 +41,9 @@ class Collector(Protocol):
 class Handlers(Protocol):
     """What becomes of records that cannot be processed. Each raises to stop, or returns to skip the record."""
 
+    # Whether `processing` may return.
+    may_skip: bool
+
     def deserialization(self, raw: RawBatch, row: int, error: Exception) -> None:
         """Bytes that the source's serde refused."""
 
@@ -228,6 +231,7 @@ class _NodeContext:
         self.children = tuple(task.plan.steps[c].node.name for c in step.children)
         self.emit_interval_ms = task.emit_interval_ms
         self.caching = task.caching
+        self.may_skip = task.handlers.may_skip
         self.wall_clock = task.context.wall_clock
         self.processor_times = task.context.processor_times
         self.dropped = task.context.dropped

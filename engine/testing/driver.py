@@ -33,6 +33,8 @@ TASK_ID = "0_0"
 class _Raise:
     """Handlers under which any record that cannot be processed ends the test, with its cause."""
 
+    may_skip = False
+
     def deserialization(self, raw: RawBatch, row: int, error: Exception) -> None:
         raise DeserializationError(f"{raw.topic}-{raw.partition}@{raw.offsets[row]} cannot be read: {error}") from error
 

@@ -43,6 +43,8 @@ class Group:
 
 
 class Handlers:
+    may_skip = False
+
     def deserialization(self, *_):
         raise AssertionError("nothing here is unreadable")
 

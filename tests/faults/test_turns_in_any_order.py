@@ -226,6 +226,8 @@ class Restores:
 class DeadLetters:
     """What becomes of records that no serde takes: the place of each, in the transaction that takes the position past it."""
 
+    may_skip = False
+
     def __init__(self, producer):
         self.producer = producer
 

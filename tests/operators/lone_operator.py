@@ -23,6 +23,7 @@ class LoneContext:
     task_id = "0_0"
     partition = 0
     children: tuple[str, ...] = ("next",)
+    may_skip = False
 
     def __init__(self, *, caching: bool, emit_interval_ms: int = 0) -> None:
         self.caching = caching

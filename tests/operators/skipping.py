@@ -8,6 +8,8 @@ from typing import Any
 class Skips:
     """`errors` are what the handlers were asked about, in order, and `keys` the keys of those records."""
 
+    may_skip = True
+
     def __init__(self) -> None:
         self.errors: list[Exception] = []
         self.keys: list[Any] = []

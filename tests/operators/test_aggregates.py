@@ -62,6 +62,23 @@ def test_a_call_that_changed_its_aggregate_and_raised_has_no_effect(
     assert handlers.keys == skipped
 
 
+@pytest.mark.parametrize("may_skip", [True, False])
+def test_where_no_record_can_be_skipped_a_call_gets_the_aggregate_itself(*, may_skip: bool) -> None:
+    calls: list[tuple[list[Any], list[Any]]] = []  # what each was given, and what it returned
+
+    def appended(_key: str, value: list[Any], seen: list[Any]) -> list[Any]:
+        calls.append((seen, [*seen, *value]))
+        return calls[-1][1]
+
+    def build(builder: StreamsBuilder) -> None:
+        builder.stream("in", LISTS).group_by_key().aggregate(list, appended, KEPT).to_stream().to("out")
+
+    with TopologyTestDriver(build, caching=True, handlers=Skips() if may_skip else None) as driver:
+        driver.input_topic("in").pipe_batch([("k", [1], 1), ("k", [2], 2)])
+    assert calls[1][0] == [1]
+    assert (calls[1][0] is calls[0][1]) is not may_skip
+
+
 def counted_in_lru(builder: StreamsBuilder) -> None:
     recent = Materialized.as_(Stores.lru_map("s", 2))
     builder.stream("in", LISTS).group_by_key().count(recent).to_stream().to("out")

@@ -17,6 +17,7 @@ from engine.runtime.globals import GlobalTables
 from engine.runtime.standby import Standby
 from engine.runtime.take_over import TaskStores
 from engine.runtime.tasks import Tasks
+from engine.stores.opening import bound
 from engine.stores.rocks_backend import RocksBackend
 from engine.topology.stores import StoreSpec
 
@@ -142,6 +143,8 @@ class InstanceView:
         self._ends = ends
         self._fresh_ends = fresh_ends
         self._may_be_lost = may_be_lost
+        stores = blueprint.topology.stores
+        self._specs = {name: bound(spec, blueprint.application_id) for name, spec in stores.items()}
         self._description = blueprint.topology.to_json(blueprint.application_id, dict(blueprint.task_counts))
 
     @property
@@ -160,7 +163,7 @@ class InstanceView:
 
     def specs(self) -> Mapping[str, StoreSpec]:
         """The stores by name."""
-        return self._blueprint.topology.stores
+        return self._specs
 
     def is_global(self, store: str) -> bool:
         """Whether every instance has all of it."""
@@ -218,7 +221,7 @@ class InstanceView:
             coming = self._coming(task.id)
             restores = next((r for r in coming.restores if r.store_name == store), None) if coming else None
             opened = (coming.stores.get(store) or coming.kept.get(store)) if coming else None
-        spec = self._blueprint.topology.stores[store]
+        spec = self._specs[store]
         running = running and opened is not None
         changelog = self._blueprint.changelog(spec)
         end = None if changelog is None else self._ends((changelog, task.partition))
@@ -234,7 +237,7 @@ class InstanceView:
 
     def _following(self, standby: Standby, store: str) -> Handle | None:
         """The handle of a standby's store; None for one that has no changelog, of which there is no copy."""
-        spec = self._blueprint.topology.stores[store]
+        spec = self._specs[store]
         changelog = self._blueprint.changelog(spec)
         if changelog is None:
             return None
@@ -244,6 +247,6 @@ class InstanceView:
 
     def _global(self, store: str) -> Handle | None:
         opened = self._global_tables.opened.get(store)
-        spec = self._blueprint.topology.stores[store]
+        spec = self._specs[store]
         running = opened is not None and self._global_tables.filled
         return Handle(spec, 0, "global", "global", opened, None, running, None)

@@ -14,7 +14,7 @@ from typing import Any
 
 from engine.operators.context import NodeContext
 from engine.operators.keyed_state import Entry, KeyedState, Updates, by_row, open_state, with_key_and_value
-from engine.operators.processor import Output, Processor, implements
+from engine.operators.processor import Output, Processor, implements, is_decided
 from engine.records import Batch
 from engine.topology.aggregations import Aggregate, Count, Reduce
 
@@ -113,7 +113,7 @@ class _Calling(Folding):
 
     def _updates(self, batch: Batch, raws: list[bytes], entries: dict[bytes, Entry | None]) -> Updates:
         updates = Updates()
-        step = self._step()
+        step, check = self._step(), self._state.check
         rows, keys_out, news, olds = updates.rows, updates.raws, updates.news, updates.olds
         columns = zip(raws, batch.keys, batch.values, batch.timestamps, strict=True)
         for row, (raw, key, value, timestamp) in enumerate(columns):
@@ -121,7 +121,12 @@ class _Calling(Folding):
             old = None if entry is None else entry[0]
             try:
                 new = step(key, value, old)
-            except Exception as error:  # noqa: BLE001 - user code may raise anything; `failed` decides what becomes of it
+                if new is not None:
+                    check(new)
+            except Exception as error:
+                # User code may raise anything, and the handler decides; but copies are made by a serde here too.
+                if is_decided(error):
+                    raise
                 self.context.failed(batch, row, error)
                 continue
             latest = timestamp if entry is None or timestamp > entry[1] else entry[1]

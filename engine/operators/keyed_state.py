@@ -16,6 +16,7 @@ from typing import Any
 from engine import serdes
 from engine.operators.context import NodeContext
 from engine.operators.private_copy import private_copy
+from engine.operators.processor import checked_by
 from engine.records import Batch, Headers, Tombstone
 
 # A value and the event time of its last change, as stores hold it; None: nothing there.
@@ -55,6 +56,7 @@ class KeyedState:
         self.only_last = not self.logs_each and (self.holds_back or not self._sends)
         self.key_serde = self.store.key_serde
         self.value_serde = self.store.value_serde or serdes.bytes
+        self.check = checked_by(context, self.value_serde)
         # Values that nobody can change in place need no copies; nor do those that nobody sees before they are replaced.
         # Where a record may be skipped, its call must leave what it was given as it was: an update before it holds that.
         unseen = self.only_last and not send_old and not context.may_skip

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from engine.errors import SkipRecord, StatehouseError, TopologyError
 from engine.operators.context import NodeContext
 from engine.records import Batch
+from engine.serdes import Serde
 from engine.topology.graph import Node
 from engine.topology.operations import Operation
 
@@ -84,6 +85,18 @@ def is_decided(error: Exception) -> bool:
     What is left is about one record: user code or a serde raised, and the processing handler decides.
     """
     return isinstance(error, StatehouseError) and not isinstance(error, SkipRecord)
+
+
+def checked_by(context: NodeContext, serde: Serde) -> Callable[[Any], object]:
+    """What raises for a value that a store of this serde could not log, while its record is known.
+
+    It costs an encoding, so it looks only where a record may be skipped: elsewhere the engine stops in the commit as well.
+    """
+    return serde.serialize if context.may_skip else _unchecked
+
+
+def _unchecked(_value: Any) -> None:
+    """What a record brought is looked at in the commit."""
 
 
 def apply_each(

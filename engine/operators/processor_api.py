@@ -9,9 +9,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from engine.errors import ConfigError, ProcessingError, SkipRecord, StatehouseError, StoreError
+from engine.errors import ConfigError, ProcessingError, StoreError
 from engine.operators.context import Cancellable, NodeContext
-from engine.operators.processor import Output, Processor, implements
+from engine.operators.processor import Output, Processor, implements, is_decided
 from engine.records import Batch, Record
 from engine.topology.durations import to_ms
 from engine.topology.processors import Process, PunctuationType, RecordMetadata
@@ -91,8 +91,8 @@ class UserContext:
             try:
                 callback(time)
             except Exception as error:
-                # User code may raise anything, and the handler decides.
-                if _is_decided(error):
+                # User code may raise anything, and the handler decides; but for what was forwarded one below has decided.
+                if is_decided(error) or isinstance(error, ProcessingError):
                     raise
                 self._context.failed(Batch([None], [None], [time]), 0, error)
             finally:
@@ -135,16 +135,6 @@ class UserContext:
         self._batch = self._record = self.record_metadata = None
 
 
-def _is_decided(error: Exception) -> bool:
-    """Whether a reaction is decided: the engine raised it about itself, or a handler below about what was forwarded.
-
-    What a serde refuses in a store's `put` or `get` is the record's own fault, as if user code had raised it.
-    """
-    return isinstance(error, ProcessingError) or (
-        isinstance(error, StatehouseError) and not isinstance(error, SkipRecord)
-    )
-
-
 @implements(Process)
 class UserProcessor(Processor):
     """Runs a user's processor."""
@@ -168,8 +158,8 @@ class UserProcessor(Processor):
             try:
                 self._user.process(record)
             except Exception as error:
-                # User code may raise anything; `failed` decides what becomes of it.
-                if _is_decided(error):
+                # User code may raise anything, and the handler decides; but for what was forwarded one below has decided.
+                if is_decided(error) or isinstance(error, ProcessingError):
                     raise
                 self.context.failed(batch, row, error)
             finally:

@@ -13,7 +13,7 @@ from engine.operators.changes import Changes, HeldBack, changes_of
 from engine.operators.context import NodeContext
 from engine.operators.emit_final import SessionCloseScan
 from engine.operators.private_copy import private_copy
-from engine.operators.processor import Output, Processor, implements, is_decided
+from engine.operators.processor import Output, Processor, checked_by, implements, is_decided
 from engine.records import Batch, Windowed
 from engine.topology.graph import Node
 from engine.topology.window_operations import SessionWindowedAggregate
@@ -35,6 +35,7 @@ class SessionWindowedAggregateProcessor(Processor):
         """Open the store and choose when to emit."""
         super().init(context)
         self.store: Any = context.store(self.operation.store)
+        self._check = checked_by(context, self.store.value_serde)
         if self.operation.emit is EmitStrategy.on_window_close:
             self.scan = SessionCloseScan(context, self.operation.store, self.windows)
         self._sends = self.scan is None and bool(context.children)
@@ -92,6 +93,8 @@ class SessionWindowedAggregateProcessor(Processor):
             self.context.dropped(1, "expired window")
             return
         aggregate = operation.aggregator(key, value, aggregate)
+        if aggregate is not None:
+            self._check(aggregate)
         replaced = None
         if merged:
             if start != time or end != time:

@@ -17,7 +17,7 @@ from engine.operators.changes import Changes, HeldBack, changes_of
 from engine.operators.context import NodeContext
 from engine.operators.emit_final import SlidingCloseScan
 from engine.operators.private_copy import private_copy
-from engine.operators.processor import Output, Processor, implements, is_decided
+from engine.operators.processor import Output, Processor, checked_by, implements, is_decided
 from engine.records import Batch, Tombstone, Windowed
 from engine.topology.graph import Node
 from engine.topology.window_operations import SlidingWindowedAggregate
@@ -42,6 +42,7 @@ class SlidingWindowedAggregateProcessor(Processor):
         """Open the store and choose when to emit."""
         super().init(context)
         self.store: Any = context.store(self.operation.store)
+        self.check = checked_by(context, self.store.value_serde)
         if self.operation.emit is EmitStrategy.on_window_close:
             self.scan = SlidingCloseScan(context, self.operation.store, self.windows)
         # Updates go on unless windows are reported when they close, or nobody listens.
@@ -189,6 +190,8 @@ class _Record:
             return
         operation, before = self.owner.operation, stored[0]
         after = operation.aggregator(self.key, self.value, private_copy(before, self.owner.store.value_serde))
+        if after is not None:
+            self.owner.check(after)
         newest = self.time if before is None else max(self.time, stored[1])
         # At once, the first update replaces what the initializer gave, as in Kafka Streams; at a commit, nothing.
         old = before if exists or not self.owner.changes.holds_back else None

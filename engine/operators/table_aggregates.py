@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.operators.aggregates import Folding
 from engine.operators.keyed_state import Entry, Updates
-from engine.operators.processor import Output, Processor, apply_each, implements
+from engine.operators.processor import Output, Processor, apply_each, implements, is_decided
 from engine.records import Batch
 from engine.topology.aggregations import TableAggregate, TableReduce, TableSelect
 
@@ -74,14 +74,19 @@ class _TableFolding(Folding):
 
     def _updates(self, batch: Batch, raws: list[bytes], entries: dict[bytes, Entry | None]) -> Updates:
         updates = Updates()
-        step = self._step()
+        step, check = self._step(), self._state.check
         columns = zip(raws, batch.keys, batch.values, batch.olds or [], batch.timestamps, strict=True)
         for row, (raw, key, new, old, timestamp) in enumerate(columns):
             entry = entries[raw]
             before = None if entry is None else entry[0]
             try:
                 after, counts = step(key, new, old, before)
-            except Exception as error:  # noqa: BLE001 - user code may raise anything; `failed` decides what becomes of it
+                if after is not None:
+                    check(after)
+            except Exception as error:
+                # User code may raise anything, and the handler decides; but copies are made by a serde here too.
+                if is_decided(error):
+                    raise
                 self.context.failed(batch, row, error)
                 continue
             latest = max(timestamp, entry[1]) if counts and entry is not None else timestamp

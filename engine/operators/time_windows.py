@@ -16,7 +16,7 @@ from engine.operators.changes import Changes, HeldBack, Unheard, changes_of
 from engine.operators.context import NodeContext
 from engine.operators.emit_final import TimeCloseScan
 from engine.operators.private_copy import private_copy
-from engine.operators.processor import Output, Processor, implements, is_decided
+from engine.operators.processor import Output, Processor, checked_by, implements, is_decided
 from engine.operators.window_cells import Cell, WindowCells, fetch_by_start
 from engine.records import Batch, Windowed
 from engine.topology.graph import Node
@@ -39,6 +39,7 @@ class TimeWindowedAggregateProcessor(Processor):
         """Open the store and choose when to emit."""
         super().init(context)
         self.store: Any = context.store(self.operation.store)
+        self._check = checked_by(context, self.store.value_serde)
         self.cached = context.caching and self.operation.holds_back
         if self.operation.emit is EmitStrategy.on_window_close:
             self.scan = TimeCloseScan(context, self.operation.store, self.windows)
@@ -172,6 +173,7 @@ class TimeWindowedAggregateProcessor(Processor):
             if after is None:
                 cells.delete(cell, time)
             else:
+                self._check(after)
                 cells.put(cell, after, newest)
             if self._sends:
                 # At once, the first update replaces what the initializer gave, as in Kafka Streams; at a commit, nothing.

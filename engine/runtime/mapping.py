@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, Produc
 from engine import broker_errors, names
 from engine.changelog.topics import ANSWER_SECONDS, Topics
 from engine.errors import BrokerUnavailable, Fatal, TopologyError
-from engine.topology.checks import check_change, check_serdes, dropped_stores
+from engine.topology.checks import check_change, dropped_stores
 from engine.topology.topology import Topology
 
 KEY = b"mapping"
@@ -72,10 +72,8 @@ class MappingTopic:
     def agree(self, topology: Topology, tasks: list[str], topics: Iterable[str] = ()) -> TaskMapping:
         """The mapping to run by, published if it is new; `topics` are the internal topics of this topology.
 
-        Raises TopologyError for a topology that cannot run, while members run another one, and for a change that would
-        lose or misread state.
+        Raises TopologyError while members run another one, and for a change that would lose or misread state.
         """
-        check_serdes(topology)
         former = self.read()
         # Those of former topologies stay: they exist, and nobody else knows whose they are.
         owned = tuple(sorted({*topics, *(former.owned(self._application_id) if former else ())}))

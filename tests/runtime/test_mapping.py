@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from engine import Consumed, Materialized, Produced, StreamsBuilder, Suppressed, TimeWindows, serdes
+from engine import Consumed, Materialized, Produced, StreamsBuilder, TimeWindows, serdes
 from engine.errors import TopologyError
 from engine.runtime import mapping
 
@@ -34,20 +34,6 @@ def agree(topic, build):
     topology = builder.build()
     stores = [f"shop-{name}-changelog" for name in topology.stores]
     return topic.agree(topology, ["0_0"], stores)
-
-
-def test_a_serde_that_nothing_binds_is_refused_before_anything_is_agreed():
-    avro = serdes.avro('"string"', registry="http://127.0.0.1:9")
-
-    def build(builder):
-        builder.table("in", Consumed(serdes.string, avro), Materialized("latest")).suppress(
-            Suppressed.until_time_limit(1_000)
-        )
-
-    topic = Remembered()
-    with pytest.raises(TopologyError, match="avro as value_serde"):
-        agree(topic, build)
-    assert topic.record is None
 
 
 def counts(builder):

@@ -23,6 +23,8 @@ FLIGHT_2 = json.dumps(
 class Skipping:
     """Handlers that let every record go, and remember why."""
 
+    may_skip = True
+
     def __init__(self):
         self.errors = []
 

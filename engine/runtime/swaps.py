@@ -2,6 +2,7 @@
 
 import logging
 
+from engine.errors import StatehouseError
 from engine.runtime.restorer import Restorer
 from engine.runtime.state_directory import StateDirectory
 from engine.runtime.swap import Swap
@@ -60,6 +61,10 @@ class Swaps:
         if new is None or task.state != "running" or task.dirty:
             self._give_up(swap, "the task moved on before the swap: start it again")
             return
+        if new.generation is not None and not self._is_there(task.id, swap.store, new.generation):
+            # RocksDB goes on in a directory that somebody removed, up to its next flush.
+            self._give_up(swap, f"generation {new.generation} was removed before the swap: start it again")
+            return
         old = task.stores[swap.store]
         if (old.store.position or 0) > (new.store.position or 0):
             self._give_up(swap, "the live store moved on before the swap: start it again")
@@ -74,11 +79,18 @@ class Swaps:
         swap.move("swapped")
         log.info("store %s of task %s swapped to generation %s", swap.store, task.id, new.generation)
 
+    def _is_there(self, task: str, store: str, generation: str) -> bool:
+        return self._directory.generation_directory(task, store, generation).is_dir()
+
     def _give_up(self, swap: Swap, why: str) -> None:
         swap.task.held = False
         if swap.phase == "handed-over" and swap.opened is not None:
             # The restorer has let go of it.
-            swap.opened.store.close()
+            try:
+                swap.opened.store.close()
+            except StatehouseError as error:
+                # RocksDB flushes here. Nobody will read it, and the task's live store is sound.
+                log.warning("the store that was not swapped in could not be closed: %s", error)
         if not swap.ended:
             swap.move("failed", why)
         self._restorer.wake()

@@ -1,11 +1,13 @@
 """A rebuilt store takes the live one's place under load, between two commits."""
 
+import shutil
 import threading
 
 import pytest
 
 from engine.changelog.restore import build_generation
 from engine.control.commands import Order
+from engine.runtime.swaps import Swaps
 from tests.runtime import programs
 from tests.runtime.harness import config, create, eventually, fold, int64, produce, read, running
 
@@ -135,6 +137,31 @@ def test_a_generation_that_is_not_there_fails_the_order_and_leaves_the_store(kaf
         assert command.phase == "failed"
         assert "is not staged" in command.progress()["error"]
         assert engine.directory.current("0_0", "counts") == live
+
+
+def test_a_generation_that_is_removed_while_it_is_followed_is_not_made_live(kafka, application, tmp_path, monkeypatch):
+    exchange = Swaps._exchange
+
+    def removed_before(swaps, swap):
+        shutil.rmtree(engine.directory.generation_directory("0_0", "counts", swap.generation))
+        exchange(swaps, swap)
+
+    monkeypatch.setattr(Swaps, "_exchange", removed_before)
+    produce(kafka, programs.input_topic(application), [(b"k", b"v")] * 1_000)
+    with running(programs.counts(application), config(kafka, application, tmp_path / "state")) as engine:
+        eventually(ready(engine), "the task")
+        eventually(lambda: engine.loop.processed_total == 1_000, "the records")
+        live = engine.directory.current("0_0", "counts")
+        command = engine.commands.start(Order("swap", "counts", 0, "job-6", stage(kafka, engine, application)))
+        eventually(lambda: command.ended, "its end")
+        assert command.phase == "failed"
+        assert "was removed before the swap" in command.progress()["error"]
+        assert engine.directory.current("0_0", "counts") == live
+        task = engine.tasks.published[0]
+        assert (task.held, task.stores["counts"].generation) == (False, live)
+        produce(kafka, programs.input_topic(application), [(b"k", b"v")] * 10)
+        eventually(lambda: engine.loop.processed_total == 1_010, "records that came afterwards")
+    assert totals(kafka, application) == {b"k": 1_010}
 
 
 def test_compaction_tells_sizes_before_and_after(kafka, application, tmp_path):

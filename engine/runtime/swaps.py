@@ -54,6 +54,10 @@ class Swaps:
             if swap.phase == "handed-over" and not (swap.task.state == "running" and swap.task.dirty):
                 self._exchange(swap)
         if any(s.ended for s in self._running):
+            for swap in self._running:
+                if swap.phase == "failed":
+                    # The restorer fails one without asking the loop, which may hold the task for it by then.
+                    swap.task.held = False
             self._running = [s for s in self._running if not s.ended]
 
     def _exchange(self, swap: Swap) -> None:

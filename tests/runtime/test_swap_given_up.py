@@ -76,3 +76,10 @@ def test_a_generation_that_was_removed_meanwhile_is_not_made_live(directory):
     assert swap.task.stores["counts"] is live
     assert swap.opened.store.closed
     assert not swap.task.held
+
+
+def test_a_task_is_let_go_when_the_restorer_gives_its_swap_up(directory):
+    swaps, swap, _told = swaps_with(directory, "holding")
+    swap.move("failed", "the changelog cannot be read")
+    swaps.turn()
+    assert not swap.task.held

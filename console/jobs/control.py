@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _POLL_S = 0.3
 _NOT_FOUND, _CONFLICT = 404, 409
+_ENDED = frozenset({"swapped", "done", "failed", "cancelled"})
 # A restarting engine, or one in a rebalance, is back within this time; then the attempt is over.
 _AWAY_S = 60.0
 
@@ -107,28 +108,59 @@ def carry_through(
     """Order something of the engine and follow it to its end; return its last words.
 
     Idempotent by ``body["job"]``: ordering twice is ordering once, and after a restart of the engine it is ordered anew.
-    Raises ``Cancelled`` once the engine has given it up, ``Failed`` with the engine's reason.
+    Raises ``Cancelled`` once the engine has given it up or is known not to have it, ``Failed`` with the engine's reason.
+    After ``Failed`` the order may go on in the engine: ``end`` it before anything is removed that it works on.
     """
     following = _Following(owner, what, body)
     began = time.monotonic()
     asked_to_cancel = False
     while True:
-        if not work.is_cancelled():
+        is_cancelled = work.is_cancelled()
+        if not is_cancelled:
             work.check()
-        elif not following.is_ordered:
+        elif not following.was_sent:
             raise Cancelled
         elif not asked_to_cancel:
+            work.check_lease()
             asked_to_cancel = _cancel(owner, what, following.job)
-        answer = following.step()
+        answer = following.step(is_cancelled=is_cancelled)
         if answer is not None:
             if progress is not None:
                 progress(answer)
-            if _is_done(answer, owner, what, done):
+            if _is_done(answer, owner, what, done, is_cancelled=is_cancelled):
                 return answer
         if what == "swap" and time.monotonic() - began > limits.SWAP_SECONDS_MAX:
-            _cancel(owner, what, following.job)
             minutes = limits.SWAP_SECONDS_MAX // 60
             raise Failed(f"The swap of partition {owner.partition} did not happen within {minutes} minutes.")
+        time.sleep(_POLL_S)
+
+
+def end(owner: Owner, what: str, job: str, check: Callable[[], None]) -> str | None:
+    """Give an order up and wait until the engine has ended it; return its last phase, None when the engine knows no such order.
+
+    ``check`` is called at each turn, and what it raises comes out. Raises ``TryAgain`` while the engine does not answer,
+    or does not end it within a minute: by then it may do what was ordered, so leave what it works on.
+    """
+    began = time.monotonic()
+    asked, why = False, "it goes on"
+    while True:
+        check()
+        try:
+            phase = owner.call("GET", owner.route(what, job)).get("phase")
+            if phase in _ENDED:
+                return str(phase)
+            if not asked:
+                owner.call("POST", owner.route(what, job, "cancel"))
+                asked = True
+        except Refusal as error:
+            if error.status == _NOT_FOUND:
+                return None
+            # Also that it has ended meanwhile: the next answer says how.
+            why = error.words
+        except (TryAgain, Failed) as error:
+            why = str(error)
+        if time.monotonic() - began > _AWAY_S:
+            raise TryAgain(f"the {what} of partition {owner.partition} could not be ended in the engine: {why}")
         time.sleep(_POLL_S)
 
 
@@ -138,16 +170,22 @@ class _Following:
     def __init__(self, owner: Owner, what: str, body: dict[str, Any]) -> None:
         self.job = str(body["job"])
         self.is_ordered = False
+        # From then on the engine may have it, whatever became of its answer.
+        self.was_sent = False
         self._owner, self._what, self._body = owner, what, body
         self._away_since: float | None = None
 
-    def step(self) -> dict[str, Any] | None:
-        """Return the engine's words, or None while it is away (``TryAgain`` when that lasts)."""
+    def step(self, *, is_cancelled: bool) -> dict[str, Any] | None:
+        """Return the engine's words, or None while it is away (``TryAgain`` when that lasts).
+
+        One that is cancelled is not placed (again): ``Cancelled`` when the engine does not have it.
+        """
         owner = self._owner
         try:
-            if self.is_ordered:
+            if self.is_ordered or is_cancelled:
                 answer = owner.call("GET", owner.route(self._what, self.job))
             else:
+                self.was_sent = True
                 answer = owner.call("POST", owner.route(self._what), self._body)
         except TryAgain:
             self._away_since = self._away_since or time.monotonic()
@@ -156,6 +194,8 @@ class _Following:
             return None
         except Refusal as error:
             # A 404 to a question means that the engine restarted; a 404 to the order itself is final.
+            if error.status == _NOT_FOUND and is_cancelled:
+                raise Cancelled from error
             if error.status == _NOT_FOUND and self.is_ordered:
                 self.is_ordered = False
                 return None
@@ -166,10 +206,13 @@ class _Following:
         return answer
 
 
-def _is_done(answer: dict[str, Any], owner: Owner, what: str, done: str) -> bool:
+def _is_done(answer: dict[str, Any], owner: Owner, what: str, done: str, *, is_cancelled: bool) -> bool:
     phase = answer.get("phase")
     if phase == "cancelled":
-        raise Cancelled
+        if is_cancelled:
+            raise Cancelled
+        # By an earlier attempt that gave the job up and died: this one's row is not to be cancelled.
+        raise Failed(f"The {what} of partition {owner.partition} had been given up in the engine. Start the job again.")
     if phase == "failed":
         reason = answer.get("error") or "no reason was given"
         raise Failed(f"The {what} of partition {owner.partition} failed in the engine: {reason}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from console.jobs import compact, export, rebuild, snapshot, staging, verify
+from console.jobs import compact, export, rebuild, snapshot, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +44,7 @@ KINDS: dict[str, Kind] = {
             "Build a fresh copy from the changelog beside the running task, then swap it in.",
             rebuild.preview,
             rebuild.run,
-            clear=staging.discard_all,
+            clear=rebuild.clear,
         ),
         Kind("compact", "Have RocksDB compact a store partition.", compact.preview, compact.run),
         Kind(

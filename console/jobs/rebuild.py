@@ -5,7 +5,8 @@
     3. name it ``<generation>``
     4. order the swap; the engine replays the tail and swaps between two commits
 Until 4 has happened the live store is untouched, so the job can be cancelled or die anywhere: what was staged is removed,
-or taken up again by the next attempt, which finds the generation's name in the row.
+or taken up again by the next attempt, which finds the generation's name in the row. What has its name may have been
+ordered: it is removed only once the engine has ended that order, or does not know of it.
 """
 
 from __future__ import annotations
@@ -13,19 +14,24 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from console.jobs import control, staging, survey
+from console.jobs import control, staging, states, survey
 from console.jobs.work import Cancelled, Failed, TryAgain
+from console.models import Job
 from console.observe.topic import kafka_settings
 from engine.changelog import restore
 from engine.errors import Retry, StatehouseError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from console.jobs.work import Work
     from console.observe.board import State
     from engine.changelog.restore import Built, Restoring
 
 # RocksDB needs room for the copy and for its compaction.
 _ROOM_FACTOR = 1.5
+# Of a swap that the attempt which ordered it did not see.
+_UNMEASURED = {"position": None, "records": None, "seconds": None}
 
 
 def preview(state: State, store: str, partitions: list[int], _arguments: dict[str, Any]) -> dict[str, Any]:
@@ -88,13 +94,16 @@ def run(work: Work) -> dict[str, Any]:
             if str(partition) in job.result.get("done", {}):
                 continue
             work.check()
-            done = _rebuild(work, control.Owner(job.application, job.store, partition))
+            done = _rebuild(work, _owner(job, partition))
             work.remember(done={**job.result.get("done", {}), str(partition): done})
             work.report(partition, phase="done", now=True)
     except (Cancelled, Failed):
         # Also what an earlier attempt has left, which this one may not have come to.
-        staging.discard_all(job)
-        raise
+        if swapped := settle(job, work.check_lease):
+            work.remember(done={**job.result.get("done", {}), **swapped})
+        if len(job.result.get("done", {})) < len(job.partitions):
+            raise
+        # The swap was faster.
     finished = job.result.get("done", {}).values()
     records, seconds = _sum(each.get("records") for each in finished), _sum(each.get("seconds") for each in finished)
     return {
@@ -104,13 +113,60 @@ def run(work: Work) -> dict[str, Any]:
     }
 
 
+def settle(job: Job, check: Callable[[], None]) -> dict[str, Any]:
+    """End what any attempt has ordered of the engine, then remove what was staged; return what was swapped all the same.
+
+    The order first: RocksDB goes on in a directory that was removed, and the engine would make it the live one. Returns
+    entries for ``done`` by partition. ``check`` may raise; ``TryAgain`` comes while an engine does not say that it has
+    ended: the copy stays then, and this is to be called again.
+    """
+    done = job.result.get("done", {})
+    swapped: dict[str, Any] = {}
+    for partition, staged in staging.of(job):
+        is_open = str(partition) not in done
+        if is_open and staged.is_complete and not staged.is_live:
+            control.end(_owner(job, partition), "swap", _order(job, partition), check)
+        check()
+        if is_open and staged.is_live:
+            swapped[str(partition)] = {**_UNMEASURED, "generation": staged.generation, "how": "worker"}
+        staged.discard()
+    for partition in job.result.get("in_memory", []):
+        if str(partition) in done:
+            continue
+        if control.end(_owner(job, partition), "rebuild", _order(job, partition), check) == "swapped":
+            swapped[str(partition)] = {**_UNMEASURED, "how": "engine"}
+    return swapped
+
+
+def clear(job: Job) -> None:
+    """Settle a job that has ended, and say in its row what was swapped by then. Raises ``TryAgain``."""
+    swapped = settle(job, lambda: None)
+    if not swapped:
+        return
+    done = {**job.result.get("done", {}), **swapped}
+    words = f"By the time it was cleared up, {len(done)} of {len(job.partitions)} partitions had been swapped."
+    Job.objects.filter(pk=job.pk).update(result={**job.result, "done": done}, reason=f"{job.reason} {words}")
+    states.ping(job.pk)
+
+
+def _owner(job: Job, partition: int) -> control.Owner:
+    return control.Owner(job.application, job.store, partition)
+
+
+def _order(job: Job, partition: int) -> str:
+    """Return the id by which the engine knows a partition's order, whichever attempt places it."""
+    return f"{job.pk}:{partition}"
+
+
 def _rebuild(work: Work, owner: control.Owner) -> dict[str, Any]:
     partition = owner.partition
-    body = {"job": f"{work.job.pk}:{partition}"}
+    body = {"job": _order(work.job, partition)}
     # Step 1
     place = staging.locate(work, owner)
     if place is None:
         began = time.monotonic()
+        # Before it is ordered: an attempt that comes later has nothing else to know it by.
+        work.remember(in_memory=sorted({*work.job.result.get("in_memory", []), partition}))
         answer = control.carry_through(
             work, owner, "rebuild", body, done="swapped", progress=lambda seen: _follow(work, partition, seen)
         )
@@ -121,7 +177,7 @@ def _rebuild(work: Work, owner: control.Owner) -> dict[str, Any]:
             "how": "engine",
         }
     if place.is_live:
-        return {"position": None, "records": None, "seconds": None, "generation": place.generation, "how": "worker"}
+        return {**_UNMEASURED, "generation": place.generation, "how": "worker"}
     try:
         # Steps 2 and 3
         built = _build(work, place)

@@ -64,7 +64,7 @@ class Staged:
             os.close(handle)
 
     def discard(self) -> None:
-        """Remove the copy, unless it has become the live one."""
+        """Remove the copy, unless it has become the live one. One that has its name may have been ordered: end that first."""
         shutil.rmtree(self.staged, ignore_errors=True)
         if not self.is_live:
             shutil.rmtree(self.directory / self.generation, ignore_errors=True)
@@ -89,20 +89,21 @@ class Place(Staged):
         self.spec, self.changelog, self.partition = spec, changelog, partition
 
 
-def discard_all(job: Job) -> None:
-    """Remove what any attempt of the job has staged and the engine has not made live."""
-    for kept in job.result.get("generations", {}).values():
+def of(job: Job) -> list[tuple[int, Staged]]:
+    """Return what any attempt of the job has begun on this host, with its partition; some of it may be live, or gone."""
+    found = []
+    for partition, kept in job.result.get("generations", {}).items():
         directory = Path(kept["directory"])
         if directory.is_dir() and _GENERATION.fullmatch(kept["generation"]):
-            Staged(_checked(directory, job.application, job.store), kept["generation"]).discard()
+            staged = Staged(_checked(directory, job.application, job.store), kept["generation"])
+            found.append((int(partition), staged))
+    return found
 
 
 def discard_staged(job: Job) -> None:
     """Remove the copies in building of any attempt; what has a generation's own name is the engine's and stays."""
-    for kept in job.result.get("generations", {}).values():
-        directory = Path(kept["directory"])
-        if directory.is_dir() and _GENERATION.fullmatch(kept["generation"]):
-            Staged(_checked(directory, job.application, job.store), kept["generation"]).prepare()
+    for _, staged in of(job):
+        staged.prepare()
 
 
 def store_of(work: Work, owner: Owner) -> dict[str, Any]:

@@ -42,14 +42,18 @@ class Work:
 
     def check(self) -> None:
         """Raise ``LeaseLost``, ``Cancelled`` or ``Failed`` (too long) when the work must stop."""
-        if self._heartbeat.lost:
-            raise LeaseLost
+        self.check_lease()
         if self.is_cancelled():
             raise Cancelled
         if time.monotonic() - self._began > limits.JOB_SECONDS_MAX:
             raise Failed(
                 f"It took longer than {limits.JOB_SECONDS_MAX // 3600} hours. Rebuild fewer partitions at once."
             )
+
+    def check_lease(self) -> None:
+        """Raise ``LeaseLost`` when another worker has the job: also for what a cancelled job still has to do."""
+        if self._heartbeat.lost:
+            raise LeaseLost
 
     def is_cancelled(self) -> bool:
         """Say whether the job should end."""

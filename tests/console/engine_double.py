@@ -9,12 +9,16 @@ TOKEN = "canary-token-of-the-engines"  # noqa: S105 - a test's own
 
 
 class EngineDouble:
-    """``orders`` counts what was begun; ``phases`` are given out one a question, the last for ever."""
+    """``orders`` counts what was begun; ``phases`` are given out one a question, the last for ever.
+
+    So are ``phases_of_cancel`` once an order was cancelled. What has ended cannot be cancelled, nor what is not known.
+    """
 
     def __init__(self):
         self.tasks = []
         self.entries = {"entries": [], "cursor": None, "sources": []}
         self.phases = ["queued", "swapped"]
+        self.phases_of_cancel = ["cancelled"]
         self.facts = {}
         self.orders = []
         self.cancelled = []
@@ -42,19 +46,24 @@ class EngineDouble:
             return 200, {**self.entries, "query": query}
         what, job = parts[7], parts[8] if len(parts) > 8 else body.get("job")
         if method == "POST" and parts[-1] == "cancel":
-            self.cancelled.append(job)
-            self.known[job] = ["cancelled"]
-            return 202, self._progress(job)
+            return self._cancel(job)
         if method == "POST":
             if job not in self.known:
                 self.orders.append((what, job, body.get("generation")))
                 self.known[job] = list(self.phases)
             return 202, self._progress(job)
         if job not in self.known:
-            return 404, {
-                "error": {"code": "not-found", "message": "no such job here", "retryable": False, "state": None}
-            }
+            return _refusal(404, "not-found", "no such job here")
         return 200, self._progress(job)
+
+    def _cancel(self, job):
+        if job not in self.known:
+            return _refusal(404, "not-found", "no such job here")
+        if self.known[job][0] in {"swapped", "done", "failed"}:
+            return _refusal(409, "conflict", "it has ended")
+        self.cancelled.append(job)
+        self.known[job] = list(self.phases_of_cancel)
+        return 202, self._progress(job)
 
     def _progress(self, job):
         phases = self.known[job]
@@ -83,10 +92,7 @@ class EngineDouble:
                 length = int(self.headers.get("content-length", 0))
                 body = json.loads(self.rfile.read(length) or b"{}") if length else {}
                 if self.headers["authorization"] != f"Bearer {TOKEN}":
-                    status, answer = (
-                        401,
-                        {"error": {"code": "unauthorized", "message": "no", "retryable": False, "state": None}},
-                    )
+                    status, answer = _refusal(401, "unauthorized", "no")
                 else:
                     status, answer = double.answer(method, url.path, parse_qs(url.query), body)
                 raw = json.dumps(answer).encode()
@@ -99,3 +105,7 @@ class EngineDouble:
                 pass
 
         return Handler
+
+
+def _refusal(status, code, words):
+    return status, {"error": {"code": code, "message": words, "retryable": False, "state": None}}

@@ -63,6 +63,8 @@ def acquire(job_id: UUID, owner: str) -> Job | None:
         "lease_owner": owner,
         "lease_until": now + timedelta(seconds=limits.LEASE_SECONDS),
         "attempts": F("attempts") + 1,
+        # Its message is used up: another one is due as soon as this lease has run out.
+        "sent_at": now - timedelta(seconds=limits.QUEUED_RESEND_SECONDS),
     }
     if states.move(job_id, "queued", "running", started_at=now, **mine):
         return Job.objects.get(pk=job_id)
@@ -98,6 +100,16 @@ def close_exhausted(job: Job) -> bool:
         )
     words = f"Given up after {job.attempts} attempts: {reason}. The live store was not touched."
     return states.move(job.pk, job.state, "failed", held_by=job.lease_owner, reason=words)
+
+
+def close_abandoned(job: Job) -> bool:
+    """End a job that had a worker once and that none has taken up since, however often it was sent."""
+    hours = limits.JOB_SECONDS_MAX // 3600
+    words = f"no worker on {job.queue.removeprefix('host.')} has taken it up for {hours} hours."
+    if job.state == "cancelling":
+        reason = f"Cancelled; nothing was cleaned up: {words}"
+        return states.move(job.pk, "cancelling", "cancelled", held_by=job.lease_owner, reason=reason)
+    return states.move(job.pk, job.state, "failed", held_by=job.lease_owner, reason=f"Given up: {words}")
 
 
 class Heartbeat:

@@ -7,6 +7,7 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
+import redis
 from celery import shared_task
 from celery.signals import worker_shutting_down
 from django.db import DatabaseError
@@ -17,7 +18,7 @@ from console.jobs import delivery, export, lease, presence, snapshot, states
 from console.jobs.kinds import KINDS
 from console.lag import history
 from console.models import Event, Job
-from console.observe import ownership, sizes
+from console.observe import keys, ownership, sizes
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ def run(job_id: str) -> None:
 def send(job: Job) -> bool:
     """Put a job on its queue. False when Redis is away: the reaper sends it later."""
     try:
-        run.apply_async(args=[str(job.pk)], queue=job.queue, retry=False)
+        run.apply_async(args=[str(job.pk)], queue=job.queue, retry=False, expires=limits.JOB_SECONDS_MAX)
     except Exception as error:  # noqa: BLE001 - kombu raises what its transport raises; the row is safe in any case
         logger.warning("job-not-sent %s: %s", job.pk, error)
         return False
@@ -60,7 +61,7 @@ def clear(job_id: str) -> None:
 def send_clear(job: Job) -> None:
     """Have the host of a job clear up. When Redis is away the next round sends it again (snapshots), or nobody does."""
     try:
-        clear.apply_async(args=[str(job.pk)], queue=job.queue, retry=False)
+        clear.apply_async(args=[str(job.pk)], queue=job.queue, retry=False, expires=limits.JOB_SECONDS_MAX)
     except Exception as error:  # noqa: BLE001 - as in `send`
         logger.warning("job-not-cleared %s: %s", job.pk, error)
 
@@ -70,14 +71,18 @@ def reap() -> None:
     """Send again what was lost on the way, and end what cannot be done: every row ends."""
     presence.beat()
     now = timezone.now()
+    lost = now - timedelta(seconds=limits.QUEUED_RESEND_SECONDS)
+    too_old = now - timedelta(seconds=limits.JOB_SECONDS_MAX)
     for job in Job.objects.filter(state__in=("running", "cancelling"), lease_until__lt=now):
         if job.attempts >= limits.ATTEMPTS_MAX:
             if lease.close_exhausted(job):
                 send_clear(job)
-        else:
-            send(job)
-    lost = now - timedelta(seconds=limits.QUEUED_RESEND_SECONDS)
-    too_old = now - timedelta(seconds=limits.JOB_SECONDS_MAX)
+        elif job.lease_until is not None and job.lease_until < too_old:
+            if lease.close_abandoned(job):
+                send_clear(job)
+        elif job.sent_at < lost and send(job):
+            # Not when somebody has taken it since: then its next message is due with that lease's end.
+            Job.objects.filter(pk=job.pk, lease_until=job.lease_until).update(sent_at=now)
     for job in Job.objects.filter(state="queued", sent_at__lt=lost):
         if job.created_at < too_old:
             host = job.queue.removeprefix("host.")
@@ -87,12 +92,23 @@ def reap() -> None:
             Job.objects.filter(pk=job.pk, state="queued").update(sent_at=now)
 
 
+def _with_a_worker(jobs: list[Job]) -> list[Job]:
+    """Return those whose host has a worker: a queue that nobody reads would grow with every round."""
+    hosts = {job.pk: job.queue.removeprefix("host.") for job in jobs}
+    try:
+        there = presence.workers(keys.client(), hosts.values())
+    except redis.RedisError as error:
+        logger.info("clearing-waits: %s", error)
+        return []
+    return [job for job in jobs if hosts[job.pk] in there]
+
+
 @shared_task(name="console.jobs.thin", ignore_result=True)  # type: ignore[untyped-decorator]
 def thin() -> None:
     """Make room in history: lag samples lose detail with age, old events, exported files and snapshots go."""
     now = timezone.now()
     deleted = history.thin(now) + sizes.thin(now) + ownership.thin(now)
-    for job in snapshot.over():
+    for job in _with_a_worker(snapshot.over()):
         send_clear(job)
     deleted += Event.objects.filter(at__lt=now - timedelta(milliseconds=limits.EVENTS_KEEP_MS)).delete()[0]
     logger.info("history-thinned: %d rows, %d exports", deleted, export.sweep())

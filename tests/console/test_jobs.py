@@ -683,6 +683,45 @@ def test_a_job_whose_worker_died_is_sent_again_and_then_given_up(ordered, sent):
     assert len(sent) == limits.ATTEMPTS_MAX
 
 
+@pytest.mark.parametrize(("state", "ends_as"), [("running", "failed"), ("cancelling", "cancelled")])
+def test_a_job_whose_host_never_comes_back_ends(ordered, operator, sent, state, ends_as):
+    lease.acquire(ordered.pk, "dead")
+    long_ago = timezone.now() - timedelta(hours=7)
+    Job.objects.filter(pk=ordered.pk).update(state=state, lease_until=long_ago)
+
+    tasks.reap()
+    tasks.reap()
+
+    ordered.refresh_from_db()
+    assert ordered.state == ends_as
+    assert f"no worker on {HOST} has taken it up for 6 hours" in ordered.reason
+    assert len(sent) == 1, "the one of its making"
+    assert make(operator).state == "queued", "the partition is free again"
+
+
+def test_a_job_whose_worker_died_is_sent_again_once_a_minute(ordered, sent):
+    lease.acquire(ordered.pk, "dead")
+    expire(ordered)
+
+    tasks.reap()
+    tasks.reap()
+    assert len(sent) == 2
+    Job.objects.update(sent_at=timezone.now() - timedelta(seconds=limits.QUEUED_RESEND_SECONDS + 1))
+    tasks.reap()
+    assert len(sent) == 3
+
+
+def test_messages_expire(ordered, monkeypatch):
+    kept = []
+    for task in (tasks.run, tasks.clear):
+        monkeypatch.setattr(task, "apply_async", lambda **options: kept.append(options["expires"]))
+
+    tasks.send(ordered)
+    tasks.send_clear(ordered)
+
+    assert kept == [limits.JOB_SECONDS_MAX] * 2
+
+
 def test_a_worker_that_shuts_down_hands_its_jobs_back(ordered, stopped, sent, monkeypatch):
     build = restore.build_generation
 

@@ -9,7 +9,7 @@ from django.conf import settings as django_settings
 from django.utils import timezone
 
 from console.browse import past
-from console.jobs import commands, delivery, lease, rebuild, snapshot, tasks, work
+from console.jobs import commands, delivery, lease, presence, rebuild, snapshot, tasks, work
 from console.models import AuditEntry, Job, Snapshot
 from engine.query.refusal import Refusal
 from engine.query.snapshots import Snapshots
@@ -183,6 +183,9 @@ def test_an_expired_one_is_not_found_and_swept(take, shop_on_kafka, monkeypatch)
     Snapshot.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     with pytest.raises(past.Unavailable):
         past.find("shop", "counts", str(job.pk))
+    tasks.thin()
+    assert shop_on_kafka.cleared == [], "its host has no worker, so nobody would read that"
+    presence.say()
     tasks.thin()
     assert len(shop_on_kafka.cleared) == 1
     tasks.clear(str(job.pk))

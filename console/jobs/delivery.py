@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import DatabaseError
 
 from console import limits
-from console.jobs import states
+from console.jobs import closing, states
 from console.jobs.kinds import KINDS
 from console.jobs.lease import Heartbeat, acquire, new_owner, release
 from console.jobs.work import Cancelled, Failed, LeaseLost, TryAgain, Work
@@ -71,9 +71,16 @@ def _carry_out(work: Work, run: Callable[[Work], dict[str, Any]], owner: str) ->
 
 
 def _end(job: Job, owner: str, state: str, **changes: Any) -> None:
-    """Close the row from whichever state it is in by now: a wish to cancel may have come in between."""
+    """Close the row from whichever state it is in by now: a wish to cancel may have come in between. Then clear up.
+
+    In this order: who still has the row may take up again what lies on the disk.
+    """
+    if state != "succeeded":
+        changes["result"] = closing.marked(job)
     for old in ("running", "cancelling"):
         if state in states.TRANSITIONS[old] and states.move(job.pk, old, state, held_by=owner, **changes):
             logger.info("job-ended %s: %s", job.pk, state)
+            if state != "succeeded":
+                closing.clear(job.pk)
             return
     logger.warning("job-lost %s: it is no longer ours to end as %s", job.pk, state)

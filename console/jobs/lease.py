@@ -57,7 +57,7 @@ def hand_back() -> int:
 
 
 def acquire(job_id: UUID, owner: str) -> Job | None:
-    """Take the job, or return None: it has ended, somebody works on it, or its attempts are used up (then it is closed)."""
+    """Take the job, or return None: it has ended, somebody works on it, or its attempts are used up (the reaper ends it)."""
     now = timezone.now()
     mine: dict[str, Any] = {
         "lease_owner": owner,
@@ -72,7 +72,6 @@ def acquire(job_id: UUID, owner: str) -> Job | None:
     if job is None or job.state not in {"running", "cancelling"} or job.lease_until is None or job.lease_until > now:
         return None
     if job.attempts >= limits.ATTEMPTS_MAX:
-        close_exhausted(job)
         return None
     # Optimistic: of several deliveries that see the same expired lease, one changes it.
     taken = Job.objects.filter(
@@ -85,31 +84,6 @@ def release(job_id: UUID, owner: str, reason: str) -> None:
     """Let the lease expire now: the work failed in a way that another attempt may mend; the reaper sends it again."""
     Job.objects.filter(pk=job_id, lease_owner=owner).update(lease_until=timezone.now(), reason=reason)
     states.ping(job_id)
-
-
-def close_exhausted(job: Job) -> bool:
-    """End a job whose attempts are used up."""
-    reason = job.reason or "its worker ended without a word"
-    if job.state == "cancelling":
-        return states.move(
-            job.pk,
-            "cancelling",
-            "cancelled",
-            held_by=job.lease_owner,
-            reason=f"Cancelled; cleaning up failed: {reason}",
-        )
-    words = f"Given up after {job.attempts} attempts: {reason}. The live store was not touched."
-    return states.move(job.pk, job.state, "failed", held_by=job.lease_owner, reason=words)
-
-
-def close_abandoned(job: Job) -> bool:
-    """End a job that had a worker once and that none has taken up since, however often it was sent."""
-    hours = limits.JOB_SECONDS_MAX // 3600
-    words = f"no worker on {job.queue.removeprefix('host.')} has taken it up for {hours} hours."
-    if job.state == "cancelling":
-        reason = f"Cancelled; nothing was cleaned up: {words}"
-        return states.move(job.pk, "cancelling", "cancelled", held_by=job.lease_owner, reason=reason)
-    return states.move(job.pk, job.state, "failed", held_by=job.lease_owner, reason=f"Given up: {words}")
 
 
 class Heartbeat:

@@ -130,6 +130,10 @@ def settle(job: Job, check: Callable[[], None]) -> dict[str, Any]:
         if is_open and staged.is_live:
             swapped[str(partition)] = {**_UNMEASURED, "generation": staged.generation, "how": "worker"}
         staged.discard()
+    for staged in staging.former(job):
+        # An engine ends what it was ordered for a task that it has lost.
+        check()
+        staged.discard()
     for partition in job.result.get("in_memory", []):
         if str(partition) in done:
             continue

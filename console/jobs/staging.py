@@ -91,19 +91,26 @@ class Place(Staged):
 
 def of(job: Job) -> list[tuple[int, Staged]]:
     """Return what any attempt of the job has begun on this host, with its partition; some of it may be live, or gone."""
-    found = []
-    for partition, kept in job.result.get("generations", {}).items():
-        directory = Path(kept["directory"])
-        if directory.is_dir() and _GENERATION.fullmatch(kept["generation"]):
-            staged = Staged(_checked(directory, job.application, job.store), kept["generation"])
-            found.append((int(partition), staged))
-    return found
+    kept = job.result.get("generations", {}).items()
+    return [(int(partition), staged) for partition, each in kept if (staged := _staged(job, each)) is not None]
+
+
+def former(job: Job) -> list[Staged]:
+    """Return what attempts have begun on this host beside instances that the partition has left since."""
+    return [staged for each in job.result.get("former", []) if (staged := _staged(job, each)) is not None]
 
 
 def discard_staged(job: Job) -> None:
     """Remove the copies in building of any attempt; what has a generation's own name is the engine's and stays."""
-    for _, staged in of(job):
+    for staged in (*(each for _, each in of(job)), *former(job)):
         staged.prepare()
+
+
+def _staged(job: Job, kept: dict[str, str]) -> Staged | None:
+    directory = Path(kept["directory"])
+    if not directory.is_dir() or not _GENERATION.fullmatch(kept["generation"]):
+        return None
+    return Staged(_checked(directory, job.application, job.store), kept["generation"])
 
 
 def store_of(work: Work, owner: Owner) -> dict[str, Any]:
@@ -138,8 +145,9 @@ def locate(work: Work, owner: Owner) -> Place | None:
     names: dict[str, Any] = dict(job.result.get("generations", {}))
     kept = names.get(str(partition), {})
     if kept.get("directory") != str(directory):
+        left = [*job.result.get("former", []), *([kept] if kept else [])]
         kept = {"directory": str(directory), "generation": _next(directory)}
-        work.remember(generations={**names, str(partition): kept})
+        work.remember(generations={**names, str(partition): kept}, former=left)
     return Place(directory, str(kept["generation"]), spec, str(found["changelog"]), partition)
 
 

@@ -14,8 +14,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from console import limits
-from console.jobs import delivery, export, lease, presence, snapshot, states
-from console.jobs.kinds import KINDS
+from console.jobs import closing, delivery, export, lease, presence, snapshot, states
 from console.lag import history
 from console.models import Event, Job
 from console.observe import keys, ownership, sizes
@@ -51,15 +50,11 @@ def send(job: Job) -> bool:
 @shared_task(name="console.jobs.clear", ignore_result=True)  # type: ignore[untyped-decorator]
 def clear(job_id: str) -> None:
     """Remove what a job that has ended, or its snapshot, has left on this host's disk."""
-    job = Job.objects.filter(pk=job_id, state__in=states.ENDED).first()
-    remove = KINDS[job.kind].clear if job is not None else None
-    if job is not None and remove is not None:
-        remove(job)
-        logger.info("job-cleared %s %s", job.pk, job.kind)
+    closing.clear(uuid.UUID(job_id))
 
 
 def send_clear(job: Job) -> None:
-    """Have the host of a job clear up. When Redis is away the next round sends it again (snapshots), or nobody does."""
+    """Have the host of a job clear up. When Redis is away the next round of ``thin`` sends it again."""
     try:
         clear.apply_async(args=[str(job.pk)], queue=job.queue, retry=False, expires=limits.JOB_SECONDS_MAX)
     except Exception as error:  # noqa: BLE001 - as in `send`
@@ -75,10 +70,10 @@ def reap() -> None:
     too_old = now - timedelta(seconds=limits.JOB_SECONDS_MAX)
     for job in Job.objects.filter(state__in=("running", "cancelling"), lease_until__lt=now):
         if job.attempts >= limits.ATTEMPTS_MAX:
-            if lease.close_exhausted(job):
+            if closing.close_exhausted(job):
                 send_clear(job)
         elif job.lease_until is not None and job.lease_until < too_old:
-            if lease.close_abandoned(job):
+            if closing.close_abandoned(job):
                 send_clear(job)
         elif job.sent_at < lost and send(job):
             # Not when somebody has taken it since: then its next message is due with that lease's end.
@@ -105,10 +100,10 @@ def _with_a_worker(jobs: list[Job]) -> list[Job]:
 
 @shared_task(name="console.jobs.thin", ignore_result=True)  # type: ignore[untyped-decorator]
 def thin() -> None:
-    """Make room in history: lag samples lose detail with age, old events, exported files and snapshots go."""
+    """Make room in history: lag samples lose detail with age, old events, exported files, snapshots and what jobs have left go."""
     now = timezone.now()
     deleted = history.thin(now) + sizes.thin(now) + ownership.thin(now)
-    for job in _with_a_worker(snapshot.over()):
+    for job in _with_a_worker([*snapshot.over(), *closing.left()]):
         send_clear(job)
     deleted += Event.objects.filter(at__lt=now - timedelta(milliseconds=limits.EVENTS_KEEP_MS)).delete()[0]
     logger.info("history-thinned: %d rows, %d exports", deleted, export.sweep())

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from console import limits
 from console.access import audit
-from console.jobs import commands, control, delivery, lease, rebuild, states, tasks, work
+from console.jobs import commands, control, delivery, lease, presence, rebuild, states, tasks, work
 from console.models import AuditEntry, Job
 from console.observe import snapshot
 from engine.changelog import restore
@@ -811,6 +811,95 @@ def test_an_engine_that_is_away_is_another_attempts_business(ordered, monkeypatc
     ordered.refresh_from_db()
     assert (ordered.state, ordered.attempts) == ("failed", 3)
     assert "away" in ordered.reason
+
+
+def test_a_copy_that_three_attempts_could_not_swap_in_is_removed(ordered, stopped, monkeypatch):
+    def away(*_args, **_options):
+        raise work.TryAgain("away")
+
+    monkeypatch.setattr(control, "carry_through", away)
+    for _ in range(limits.ATTEMPTS_MAX):
+        assert names(stopped.directory) in (["CURRENT", "g00000001"], ["CURRENT", "g00000001", "g00000002"])
+        assert delivery.deliver(ordered.pk)
+        expire_if_running(ordered)
+
+    ordered.refresh_from_db()
+    assert (ordered.state, len(stopped.built)) == ("failed", 1)
+    assert "left" not in ordered.result
+    assert names(stopped.directory) == ["CURRENT", "g00000001"]
+
+
+def test_an_unexpected_error_leaves_no_copy(ordered, stopped, monkeypatch):
+    monkeypatch.setattr(control, "carry_through", lambda *_args, **_options: 1 / 0)
+
+    delivery.deliver(ordered.pk)
+
+    ordered.refresh_from_db()
+    assert ordered.state == "failed"
+    assert len(stopped.built) == 1
+    assert names(stopped.directory) == ["CURRENT", "g00000001"]
+
+
+def test_a_copy_that_an_engine_may_still_have_goes_once_it_answers(left_in_the_engine, stopped, monkeypatch):
+    monkeypatch.setattr(control, "_AWAY_S", 0.1)
+    cleared = []
+    monkeypatch.setattr(tasks.clear, "apply_async", lambda args, **_: cleared.append(args[0]))
+    monkeypatch.setattr(tasks.export, "sweep", lambda: 0)
+    Job.objects.filter(pk=left_in_the_engine.pk).update(state="cancelling", attempts=limits.ATTEMPTS_MAX - 1)
+    answer = stopped.answer
+    stopped.answer = lambda method, path, query, body: (
+        (503, {}) if "/swap/" in path else answer(method, path, query, body)
+    )
+
+    delivery.deliver(left_in_the_engine.pk)
+    left_in_the_engine.refresh_from_db()
+    assert (left_in_the_engine.state, left_in_the_engine.result["left"]) == ("failed", True)
+    assert names(stopped.directory) == ["CURRENT", "g00000001", "g00000002"]
+
+    stopped.answer = answer
+    tasks.thin()
+    assert cleared == [], "its host has no worker"
+    presence.say()
+    tasks.thin()
+    assert cleared == [str(left_in_the_engine.pk)]
+    tasks.clear(cleared[0])
+    assert names(stopped.directory) == ["CURRENT", "g00000001"]
+    tasks.thin()
+    assert len(cleared) == 1
+
+
+def test_a_delivery_too_many_leaves_the_end_to_the_reaper(ordered, monkeypatch):
+    cleared = []
+    monkeypatch.setattr(tasks.clear, "apply_async", lambda args, **_: cleared.append(args[0]))
+    lease.acquire(ordered.pk, "dead")
+    Job.objects.filter(pk=ordered.pk).update(attempts=limits.ATTEMPTS_MAX)
+    expire(ordered)
+
+    assert delivery.deliver(ordered.pk) is False
+    tasks.reap()
+
+    ordered.refresh_from_db()
+    assert (ordered.state, cleared) == ("failed", [str(ordered.pk)])
+
+
+def test_a_copy_beside_an_instance_that_the_partition_has_left_is_removed_too(ordered, stopped, tmp_path, monkeypatch):
+    elsewhere = tmp_path / "of-another-instance" / "shop" / "0_0" / "counts"
+    (elsewhere / "g00000001").mkdir(parents=True)
+    (elsewhere / "CURRENT").write_text("g00000001\n")
+
+    def away(*_args, **_options):
+        raise work.TryAgain("away")
+
+    monkeypatch.setattr(control, "carry_through", away)
+    for directory in (stopped.directory, elsewhere, elsewhere):
+        stopped.tasks[0]["stores"]["counts"]["directory"] = str(directory)
+        assert delivery.deliver(ordered.pk)
+        expire_if_running(ordered)
+
+    ordered.refresh_from_db()
+    assert (ordered.state, len(stopped.built)) == ("failed", 2)
+    assert names(stopped.directory) == ["CURRENT", "g00000001"]
+    assert names(elsewhere) == ["CURRENT", "g00000001"]
 
 
 def expire_if_running(job):

@@ -254,6 +254,25 @@ def test_what_a_given_up_job_has_left_is_cleared(take, shop_on_kafka):
     assert shop_on_kafka.files() == []
 
 
+def test_what_three_attempts_have_built_in_vain_is_removed(take, shop_on_kafka, monkeypatch):
+    job = take(deliver=False, as_of_offset=2)
+
+    def away(*_args):
+        raise work.TryAgain("away")
+
+    monkeypatch.setattr(snapshot, "_name", away)
+    seen = []
+    for _ in range(3):
+        shop_on_kafka.report()
+        assert delivery.deliver(job.pk)
+        seen.append(shop_on_kafka.files())
+        Job.objects.filter(pk=job.pk, state="running").update(lease_until=timezone.now() - timedelta(seconds=1))
+
+    job.refresh_from_db()
+    assert job.state == "failed"
+    assert seen == [[f"{job.pk}.staging"], [f"{job.pk}.staging"], []]
+
+
 def test_a_directory_of_somebody_else_is_never_removed(tmp_path):
     for path in (tmp_path / "shop" / "0_0" / "x", tmp_path / "other" / "snapshots" / "x"):
         path.mkdir(parents=True)

@@ -26,16 +26,20 @@ def marked(job: Job) -> dict[str, Any]:
     return job.result if KINDS[job.kind].clear is None else {**job.result, "left": True}
 
 
+def told(job: Job, reason: str, *, unchanged: str = "") -> str:
+    """Return the reason for an end without success, with what of the live store has changed by then."""
+    changed = KINDS[job.kind].changed(job) or unchanged
+    return f"{reason.removesuffix('.')}. {changed}" if changed else reason
+
+
 def close_exhausted(job: Job) -> bool:
     """End a job whose attempts are used up. False: somebody else was first."""
     reason = job.reason or "its worker ended without a word"
     if job.state == "cancelling":
-        return _close(job, "cancelled", f"Cancelled; cleaning up failed: {reason}")
-    return _close(
-        job,
-        "failed",
-        f"Given up after {job.attempts} attempts: {reason}. Nothing is known to have changed in the live store.",
-    )
+        return _close(job, "cancelled", told(job, f"Cancelled; cleaning up failed: {reason}"))
+    words = f"Given up after {job.attempts} attempts: {reason}"
+    # Its worker may have done more than it lived to tell; `clear` says that.
+    return _close(job, "failed", told(job, words, unchanged="Nothing is known to have changed in the live store."))
 
 
 def close_abandoned(job: Job) -> bool:
@@ -43,8 +47,8 @@ def close_abandoned(job: Job) -> bool:
     hours = limits.JOB_SECONDS_MAX // 3600
     words = f"no worker on {job.queue.removeprefix('host.')} has taken it up for {hours} hours."
     if job.state == "cancelling":
-        return _close(job, "cancelled", f"Cancelled; nothing was cleaned up yet: {words}")
-    return _close(job, "failed", f"Given up: {words}")
+        return _close(job, "cancelled", told(job, f"Cancelled; nothing was cleaned up yet: {words}"))
+    return _close(job, "failed", told(job, f"Given up: {words}"))
 
 
 def _close(job: Job, state: str, reason: str) -> bool:

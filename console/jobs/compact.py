@@ -8,6 +8,7 @@ from console.jobs import control, survey
 
 if TYPE_CHECKING:
     from console.jobs.work import Work
+    from console.models import Job
     from console.observe.board import State
 
 
@@ -53,3 +54,9 @@ def run(work: Work) -> dict[str, Any]:
         "bytes_before": None if None in before else sum(before),
         "bytes_after": None if None in after else sum(after),
     }
+
+
+def changed(job: Job) -> str | None:
+    """Say how many partitions have been compacted, None while none has."""
+    count = len(job.result.get("partitions", {}))
+    return f"{count} of {len(job.partitions)} partitions had been compacted already." if count else None

@@ -49,7 +49,7 @@ def _carry_out(work: Work, run: Callable[[Work], dict[str, Any]], owner: str) ->
     except LeaseLost:
         logger.warning("job-lost %s: another worker has it", job.pk)
     except Cancelled:
-        _end(job, owner, "cancelled", reason="Cancelled; the live store was not touched.")
+        _end(job, owner, "cancelled", reason="Cancelled.", unchanged="The live store was not touched.")
     except Failed as error:
         _end(job, owner, "failed", reason=str(error))
     except (TryAgain, DatabaseError) as error:
@@ -70,13 +70,15 @@ def _carry_out(work: Work, run: Callable[[Work], dict[str, Any]], owner: str) ->
         _end(job, owner, "succeeded", result={**work.job.result, **result}, reason="")
 
 
-def _end(job: Job, owner: str, state: str, **changes: Any) -> None:
+def _end(job: Job, owner: str, state: str, *, unchanged: str = "", **changes: Any) -> None:
     """Close the row from whichever state it is in by now: a wish to cancel may have come in between. Then clear up.
 
-    In this order: who still has the row may take up again what lies on the disk.
+    In this order: who still has the row may take up again what lies on the disk. ``unchanged`` is said where nothing of
+    the live store has changed.
     """
     if state != "succeeded":
         changes["result"] = closing.marked(job)
+        changes["reason"] = closing.told(job, changes["reason"], unchanged=unchanged)
     for old in ("running", "cancelling"):
         if state in states.TRANSITIONS[old] and states.move(job.pk, old, state, held_by=owner, **changes):
             logger.info("job-ended %s: %s", job.pk, state)

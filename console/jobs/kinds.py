@@ -24,7 +24,7 @@ class Kind:
 
     ``clear`` removes what attempts have left on the worker's disk, once the job has ended without one of them doing so.
     ``refuse`` says what is wrong with a job's arguments. ``on_console``: a worker on the console's host does it, and not
-    one beside the store.
+    one beside the store. ``changed`` says in a sentence what of the live store has been changed so far, None for nothing.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Kind:
     refuse: Callable[[dict[str, Any]], str | None] | None = None
     on_console: bool = False
     clear: Callable[[Job], None] | None = None
+    changed: Callable[[Job], str | None] = lambda _job: None
 
 
 KINDS: dict[str, Kind] = {
@@ -45,8 +46,15 @@ KINDS: dict[str, Kind] = {
             rebuild.preview,
             rebuild.run,
             clear=rebuild.clear,
+            changed=rebuild.changed,
         ),
-        Kind("compact", "Have RocksDB compact a store partition.", compact.preview, compact.run),
+        Kind(
+            "compact",
+            "Have RocksDB compact a store partition.",
+            compact.preview,
+            compact.run,
+            changed=compact.changed,
+        ),
         Kind(
             "verify",
             "Compare the live store with a copy built from its changelog, or with a snapshot, row by row.",

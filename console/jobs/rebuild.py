@@ -147,10 +147,16 @@ def clear(job: Job) -> None:
     swapped = settle(job, lambda: None)
     if not swapped:
         return
-    done = {**job.result.get("done", {}), **swapped}
-    words = f"By the time it was cleared up, {len(done)} of {len(job.partitions)} partitions had been swapped."
-    Job.objects.filter(pk=job.pk).update(result={**job.result, "done": done}, reason=f"{job.reason} {words}")
+    job.result = {**job.result, "done": {**job.result.get("done", {}), **swapped}}
+    reason = f"{job.reason} When it was cleared up: {changed(job)}"
+    Job.objects.filter(pk=job.pk).update(result=job.result, reason=reason)
     states.ping(job.pk)
+
+
+def changed(job: Job) -> str | None:
+    """Say how many partitions have a new store, None while none has."""
+    count = len(job.result.get("done", {}))
+    return f"{count} of {len(job.partitions)} partitions had been swapped already." if count else None
 
 
 def _owner(job: Job, partition: int) -> control.Owner:

@@ -468,6 +468,57 @@ def test_progress_is_in_offset_slots(ordered, monkeypatch):
     assert slots == [(0, 250, 1_000), (0, 500, 1_000), (0, 1_000, 1_000)]
 
 
+def begun(user, kind, done, **changes):
+    """A job on two partitions whose worker died when it had finished the first one."""
+    job = lease.acquire(make(user, kind=kind, partitions=[0, 1]).pk, "dead")
+    Job.objects.filter(pk=job.pk).update(result={done: {"0": {}}}, **changes)
+    expire(job)
+    return job
+
+
+@pytest.mark.usefixtures("stopped")
+@pytest.mark.parametrize(
+    ("kind", "done", "words"),
+    [
+        ("rebuild", "done", "Cancelled. 1 of 2 partitions had been swapped already."),
+        ("compact", "partitions", "Cancelled. 1 of 2 partitions had been compacted already."),
+        ("rebuild", "nothing", "Cancelled. The live store was not touched."),
+    ],
+)
+def test_a_cancelled_job_says_how_many_partitions_were_done(operator, kind, done, words):
+    job = begun(operator, kind, done, state="cancelling")
+
+    delivery.deliver(job.pk)
+
+    job.refresh_from_db()
+    assert (job.state, job.reason) == ("cancelled", words)
+
+
+@pytest.mark.usefixtures("stopped")
+def test_a_job_that_is_given_up_says_how_many_partitions_were_done(operator):
+    job = begun(operator, "rebuild", "done", attempts=limits.ATTEMPTS_MAX)
+
+    tasks.reap()
+
+    job.refresh_from_db()
+    assert job.reason == (
+        "Given up after 3 attempts: its worker ended without a word. 1 of 2 partitions had been swapped already."
+    )
+
+
+def test_a_job_whose_second_partition_fails_says_that_the_first_was_swapped(stopped, operator):
+    job = begun(operator, "rebuild", "done")
+    stopped.tasks[0] |= {"task": "0_1", "partition": 1}
+    stopped.phases = ["failed"]
+
+    delivery.deliver(job.pk)
+
+    job.refresh_from_db()
+    assert job.reason == (
+        "The swap of partition 1 failed in the engine: it broke. 1 of 2 partitions had been swapped already."
+    )
+
+
 # -- an order that the engine still has
 
 
@@ -541,7 +592,11 @@ def test_a_copy_stays_while_the_engine_does_not_end_its_swap(left_in_the_engine,
     ("ended_as", "left", "words"),
     [
         ("cancelled", ["CURRENT", "g00000001"], ""),
-        ("swapped", ["CURRENT", "g00000001", "g00000002"], "1 of 1 partitions had been swapped"),
+        (
+            "swapped",
+            ["CURRENT", "g00000001", "g00000002"],
+            "When it was cleared up: 1 of 1 partitions had been swapped",
+        ),
     ],
 )
 def test_clearing_up_after_a_dead_worker_ends_its_swap_first(left_in_the_engine, stopped, ended_as, left, words):

@@ -398,8 +398,8 @@ class Restorer:
                 self._following.remove(swap)
                 if swap.restoring is not None:
                     self._reader.remove(swap.restoring)
-                if swap.phase == "failed" and swap.opened is not None:
-                    swap.opened.store.close()
+                if swap.phase == "failed":
+                    swap.discard()
 
     def _advance(self, swap: Swap) -> None:
         if swap.phase == "opening":

@@ -8,12 +8,15 @@ the task after a commit, so that the changelog stands still; the new generation 
 a fetch or two, and takes over. The old one is closed, and its files go when the new one has served a commit.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from engine.changelog.restore import Restoring
-from engine.errors import Fatal
+from engine.errors import Fatal, StatehouseError
 from engine.runtime.active_task import ActiveTask, OpenStore
+
+log = logging.getLogger(__name__)
 
 TRANSITIONS = {
     "opening": {"replaying", "failed"},
@@ -59,6 +62,15 @@ class Swap:
             self.report(self.phase, None, None, self.error)
         else:
             self.report(self.phase, at.position, at.end, self.error)
+
+    def discard(self) -> None:
+        """Close the store that was not swapped in. Nobody will read it, and the task's live store is sound."""
+        if self.opened is not None:
+            try:
+                self.opened.store.close()
+            except StatehouseError as error:
+                # RocksDB flushes here, maybe into a directory that is gone.
+                log.warning("a store that was not swapped in could not be closed: %s", error)
 
     @property
     def ended(self) -> bool:

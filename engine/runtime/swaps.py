@@ -2,7 +2,6 @@
 
 import logging
 
-from engine.errors import StatehouseError
 from engine.runtime.restorer import Restorer
 from engine.runtime.state_directory import StateDirectory
 from engine.runtime.swap import Swap
@@ -57,7 +56,7 @@ class Swaps:
             for swap in self._running:
                 if swap.phase == "failed":
                     # The restorer fails one without asking the loop, which may hold the task for it by then.
-                    swap.task.held = False
+                    self._let_go(swap)
             self._running = [s for s in self._running if not s.ended]
 
     def _exchange(self, swap: Swap) -> None:
@@ -79,22 +78,23 @@ class Swaps:
         old.store.close()
         if old.generation is not None and old.generation != new.generation:
             self._old.append((swap, old.generation))
-        task.held = False
         swap.move("swapped")
+        self._let_go(swap)
         log.info("store %s of task %s swapped to generation %s", swap.store, task.id, new.generation)
 
     def _is_there(self, task: str, store: str, generation: str) -> bool:
         return self._directory.generation_directory(task, store, generation).is_dir()
 
     def _give_up(self, swap: Swap, why: str) -> None:
-        swap.task.held = False
-        if swap.phase == "handed-over" and swap.opened is not None:
+        if swap.phase == "handed-over":
             # The restorer has let go of it.
-            try:
-                swap.opened.store.close()
-            except StatehouseError as error:
-                # RocksDB flushes here. Nobody will read it, and the task's live store is sound.
-                log.warning("the store that was not swapped in could not be closed: %s", error)
+            swap.discard()
         if not swap.ended:
             swap.move("failed", why)
+        self._let_go(swap)
         self._restorer.wake()
+
+    def _let_go(self, swap: Swap) -> None:
+        """Let the task of a swap that has ended go on, unless it is held for another of its stores."""
+        others = (other for other in self._running if other.task is swap.task)
+        swap.task.held = any(other.phase in {"holding", "handed-over"} for other in others)

@@ -13,6 +13,7 @@ from engine.errors import DiskFull, Fatal, TaskCorrupted
 from engine.runtime.restore_pace import Pace
 from engine.runtime.restorer import Restorer
 from engine.runtime.standby import Standby
+from engine.runtime.swap import Swap
 from engine.runtime.take_over import TaskStores
 from engine.runtime.tasks import Tasks
 from tests.runtime.harness import eventually
@@ -205,3 +206,16 @@ def test_an_error_that_stops_the_engine_leaves_no_finished_take_over_open():
 def test_a_take_over_may_ask_as_often_as_an_outage_takes(restorer):
     """Twice as long each time would be no number any more after an hour."""
     assert [restorer._patience(SimpleNamespace(pending=n)) for n in (0, 1, 2, 3, 100_000)] == [1, 2, 4, 4, 4]
+
+
+def test_a_store_that_cannot_be_closed_ends_only_its_swap(restorer):
+    def fails():
+        raise TaskCorrupted("its directory is gone")
+
+    task = SimpleNamespace(id="0_0", state="running", dirty=False, held=False)
+    swap = Swap(task, "counts", "g00000002", lambda *_: None, phase="opening")
+    swap.opened = SimpleNamespace(store=SimpleNamespace(close=fails))
+    restorer.follow(swap)
+    swap.move("failed", "cancelled")
+    restorer._follow()
+    assert restorer._following == []

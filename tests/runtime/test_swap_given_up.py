@@ -83,3 +83,17 @@ def test_a_task_is_let_go_when_the_restorer_gives_its_swap_up(directory):
     swap.move("failed", "the changelog cannot be read")
     swaps.turn()
     assert not swap.task.held
+
+
+def test_a_task_stays_held_for_another_of_its_stores():
+    task = SimpleNamespace(id="0_0", state="running", dirty=False, held=True)
+    failed, other = (Swap(task, name, None, lambda *_: None, phase="holding") for name in ("counts", "sums"))
+    swaps = Swaps(SimpleNamespace(follow=lambda _swap: None, wake=lambda: None), None)
+    for swap in (failed, other):
+        swaps.submit(swap)
+    failed.move("failed", "a test says so")
+    swaps.turn()
+    assert task.held
+    other.move("failed", "a test says so")
+    swaps.turn()
+    assert not task.held

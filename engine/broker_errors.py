@@ -111,6 +111,11 @@ def cause(error: KafkaException | KafkaError) -> KafkaError:
     return error.args[0] if isinstance(error, KafkaException) else error
 
 
+def passes(error: KafkaError) -> bool:
+    """Whether the same question may be answered when it is asked again; librdkafka marks such errors as retriable."""
+    return bool(error.retriable()) or error.code() == TIMED_OUT
+
+
 def named(error: KafkaException | KafkaError, what: str) -> StatehouseError:
     """The engine's error for one of the client's; `what` says what was being done, and where."""
     found = cause(error)

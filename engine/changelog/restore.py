@@ -15,7 +15,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from engine import broker_errors
 from engine.changelog.topics import ANSWER_SECONDS, Topics
@@ -228,23 +228,19 @@ class Reader:
         try:
             found = self._consumer.committed(partitions, timeout)
         except KafkaException as error:
-            if _passes(broker_errors.cause(error)):
+            if broker_errors.passes(broker_errors.cause(error)):
                 return None
             raise broker_errors.named(error, what) from error
         # A partition with an error looks like one for which nothing was ever committed.
         failures = [place.error for place in found if place.error is not None]
         for failure in failures:
-            if not _passes(failure):
+            if not broker_errors.passes(failure):
                 raise broker_errors.named(failure, what)
         return None if failures else found
 
     def close(self) -> None:
         """Let go of the connection."""
         self._consumer.close()
-
-
-def _passes(error: KafkaError) -> bool:
-    return error.retriable() or error.code() == broker_errors.TIMED_OUT
 
 
 def holds_records(client: Mapping[str, Any], place: Place, start: int, end: int) -> bool:

@@ -143,8 +143,12 @@ class Writer:
                 call()
             except KafkaException as error:
                 found = broker_errors.cause(error)
-                again = found.retriable() or found.code() == broker_errors.TIMED_OUT
-                if not again or found.fatal() or found.txn_requires_abort() or time.monotonic() > deadline:
+                if (
+                    not broker_errors.passes(found)
+                    or found.fatal()
+                    or found.txn_requires_abort()
+                    or time.monotonic() > deadline
+                ):
                     raise
             else:
                 return

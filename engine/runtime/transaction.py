@@ -167,15 +167,14 @@ class Transaction:
             raise OutcomeUnknown(str(error)) from error
 
     def _until_answered(self, call: Callable[[float], Result], what: str, seconds: float) -> Result:
-        """Call for `seconds`, until it does not ask to be called again; librdkafka marks such errors as retriable."""
+        """Call for `seconds`, until it does not ask to be called again."""
         deadline = time.monotonic() + seconds
         while True:
             try:
                 return call(5.0)
             except KafkaException as error:
                 found = broker_errors.cause(error)
-                again = found.retriable() or found.code() == broker_errors.TIMED_OUT
-                if not again or found.fatal() or found.txn_requires_abort():
+                if not broker_errors.passes(found) or found.fatal() or found.txn_requires_abort():
                     raise
                 log.info("%s: %s (%s); asking again", what, found.str(), found.name())
                 if time.monotonic() > deadline:

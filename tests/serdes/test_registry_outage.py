@@ -8,6 +8,7 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from engine import Consumed, Produced, serdes
 from engine.errors import BrokerUnavailable, DeserializationError, Fatal, SerializationError
 from engine.testing.driver import TopologyTestDriver
+from tests.operators.skipping import Skips
 from tests.serdes.small_registry import SmallRegistry
 
 FLIGHT = json.dumps({"type": "record", "name": "Flight", "fields": [{"name": "carrier", "type": "string"}]})
@@ -18,23 +19,6 @@ FLIGHT_2 = json.dumps(
         "fields": [{"name": "carrier", "type": "string"}, {"name": "seats", "type": "int", "default": 100}],
     }
 )
-
-
-class Skipping:
-    """Handlers that let every record go, and remember why."""
-
-    may_skip = True
-
-    def __init__(self):
-        self.errors = []
-
-    def deserialization(self, _raw, _row, error):
-        self.errors.append(error)
-
-    def processing(self, _task_id, _node, _batch, _row, error):
-        self.errors.append(error)
-
-    serialization = processing
 
 
 @pytest.fixture
@@ -60,7 +44,7 @@ def test_a_source_keeps_records_for_when_the_registry_is_back(registry, flight):
             "out", Produced(serdes.string, serdes.json)
         )
 
-    handlers = Skipping()
+    handlers = Skips()
     rows = [(b"k", flight, 1, None), (b"k", b"no Avro", 2, None)]
     with TopologyTestDriver(build, handlers=handlers) as driver:
         registry.down = True
@@ -80,7 +64,7 @@ def test_an_unreadable_record_does_not_hide_that_the_registry_is_down(registry, 
         )
 
     newer = avro(registry, FLIGHT_2).for_topic("flights", is_key=False).serialize({"carrier": "UA", "seats": 7})
-    handlers = Skipping()
+    handlers = Skips()
     with TopologyTestDriver(build, handlers=handlers) as driver:
         driver.pipe_raw("flights", [(b"k", flight, 1, None)])  # this schema is known from here on, the newer one is not
         registry.down = True
@@ -95,7 +79,7 @@ def test_a_sink_keeps_records_for_when_the_registry_is_back(registry):
             "flights", Produced(serdes.string, avro(registry))
         )
 
-    handlers = Skipping()
+    handlers = Skips()
     rows = [(b"k", b'{"carrier":"AA"}', 1, None)]
     with TopologyTestDriver(build, handlers=handlers) as driver:
         registry.down = True
@@ -111,7 +95,7 @@ def test_an_unwritable_record_does_not_hide_that_the_registry_is_down(registry):
     def build(builder):
         builder.stream("in", Consumed(serdes.json, serdes.json)).to("flights", Produced(serdes.int64, avro(registry)))
 
-    handlers = Skipping()
+    handlers = Skips()
     with TopologyTestDriver(build, handlers=handlers) as driver:
         registry.down = True
         with pytest.raises(BrokerUnavailable, match="registry"):
@@ -124,7 +108,7 @@ def test_a_global_table_stops_rather_than_lack_records_unseen(registry, flight):
         builder.global_table("flights", Consumed(serdes.string, avro(registry)), "flights-by-key")
         builder.stream("in", Consumed(serdes.string, serdes.string)).to("out", Produced(serdes.string, serdes.string))
 
-    handlers = Skipping()
+    handlers = Skips()
     with TopologyTestDriver(build, handlers=handlers) as driver:
         registry.down = True
         with pytest.raises(Fatal, match=r"global table of topic flights: .*registry.*Start again"):

@@ -20,7 +20,7 @@ from engine.topology.stateless import Merge
 from engine.topology.stores import StoreSpec
 from engine.topology.stream import Stream
 from engine.topology.table import GlobalTable, Table
-from engine.topology.tables import TableSource
+from engine.topology.tables import TableFilter, TableSource
 from engine.topology.views import JoinView, StoreView
 from engine.topology.windows import JoinWindows
 
@@ -85,11 +85,11 @@ def join_stream_table(
         table=view,
         joiner=_joiner(joiner),
         left=kind == "left",
-        table_key_serde=table.key_serde,
+        table_key_serde=table.key_serde or serdes.bytes,
         grace_ms=joined.grace_ms or 0,
         buffer=buffer,
-        key_serde=key_serde,
-        value_serde=value_serde,
+        key_serde=key_serde or serdes.bytes,
+        value_serde=value_serde or serdes.bytes,
     )
     stores = (*view.stores, *((buffer,) if buffer else ()))
     result = stream.then(operation, stores=stores, name=joined.name, key_serde=key_serde)
@@ -105,7 +105,7 @@ def join_global(kind: str, stream: Stream, table: GlobalTable, selector: Functio
         joiner=_joiner(joiner),
         left=kind == "left",
         key_mapper=selector,
-        table_key_serde=table.key_serde,
+        table_key_serde=table.key_serde or serdes.bytes,
     )
     return stream.then(operation, stores=[table.store], key_serde=stream.key_serde)
 
@@ -164,9 +164,9 @@ def join_streams(
         joiner=_joiner(joiner),
         left_span_ms=windows.after_ms,
         right_span_ms=windows.before_ms,
-        key_serde=key_serde,
-        left_serde=left_serde,
-        right_serde=right_serde,
+        key_serde=key_serde or serdes.bytes,
+        left_serde=left_serde or serdes.bytes,
+        right_serde=right_serde or serdes.bytes,
     )
     right_side = replace(
         left_side,
@@ -284,7 +284,7 @@ def join_tables(
         spec = graph.add_store(materialized.spec("key-value", key_serde=left.key_serde))
     left_side = operations.TableJoinSide(
         other=right_view,
-        other_key_serde=right.key_serde,
+        other_key_serde=right.key_serde or serdes.bytes,
         joiner=function,
         this_outer=kind in {"left", "outer"},
         other_outer=kind == "outer",
@@ -292,7 +292,7 @@ def join_tables(
     )
     right_side = operations.TableJoinSide(
         other=left_view,
-        other_key_serde=left.key_serde,
+        other_key_serde=left.key_serde or serdes.bytes,
         joiner=lambda key, this, that: function(key, that, this),
         this_outer=kind == "outer",
         other_outer=kind in {"left", "outer"},
@@ -337,6 +337,8 @@ def join_foreign_key(
     if joined.name is None:
         raise TopologyError("the topics and the store of a foreign-key join need a name: give TableJoined('…')")
     name, graph = joined.name, left.graph
+    left_key, right_key = left.key_serde or serdes.bytes, right.key_serde or serdes.bytes
+    left_serde, right_serde = _written_serde(left, name), _written_serde(right, name)
     left.send_old_values()
     written = check_callable(extractor, "foreign-key extractor")
     extract = written if takes_key(written) else lambda _, value: written(value)
@@ -347,28 +349,28 @@ def join_foreign_key(
         extractor=extract,
         left=kind == "left",
         versioned=left.versioned,
-        foreign_key_serde=right.key_serde,
-        key_serde=left.key_serde,
-        value_serde=left.value_serde,
+        foreign_key_serde=right_key,
+        key_serde=left_key,
+        value_serde=left_serde,
     )
     node = graph.add(subscribe, [left.node], name=f"{name}-subscription-registration-processor")
     registration, response = f"{name}-subscription-registration-topic", f"{name}-subscription-response-topic"
-    sink = Sink(registration, right.key_serde, SubscriptionSerde(), internal=True, partitioner=joined.partitioner)
+    sink = Sink(registration, right_key, SubscriptionSerde(), internal=True, partitioner=joined.partitioner)
     graph.add(sink, [node], name=f"{name}-subscription-registration-sink")
     source = graph.add(
-        Source((registration,), right.key_serde, SubscriptionSerde(), internal=True),
+        Source((registration,), right_key, SubscriptionSerde(), internal=True),
         name=f"{name}-subscription-registration-source",
     )
     view = right.view()
     receive = operations.ForeignKeyReceive(
-        subscriptions=subscriptions.name, table=view, foreign_key_serde=right.key_serde, value_serde=right.value_serde
+        subscriptions=subscriptions.name, table=view, foreign_key_serde=right_key, value_serde=right_serde
     )
     received = graph.add(receive, [source], [subscriptions.name, *view.stores], f"{name}-subscription-join-foreign")
     answer = operations.ForeignKeyAnswer(
         subscriptions=subscriptions.name,
         versioned=right.versioned,
-        foreign_key_serde=right.key_serde,
-        value_serde=right.value_serde,
+        foreign_key_serde=right_key,
+        value_serde=right_serde,
     )
     answered = graph.add(answer, [right.node], [subscriptions.name], f"{name}-foreign-join-subscription")
     back = Sink(
@@ -383,9 +385,9 @@ def join_foreign_key(
         table=left_view,
         joiner=_joiner(joiner),
         left=kind == "left",
-        key_serde=left.key_serde,
-        value_serde=left.value_serde,
-        right_serde=right.value_serde,
+        key_serde=left_key,
+        value_serde=left_serde,
+        right_serde=right_serde,
     )
     resolved = graph.add(resolve, [returned], left_view.stores, f"{name}-subscription-response-resolver")
     registered = Stream(left.builder, source, frozenset({source}))
@@ -394,3 +396,19 @@ def join_foreign_key(
     left.builder.copartition(resolved, stream)
     spec_serde = None if materialized is None else materialized.value_serde
     return Table.from_updates(stream, TableSource, materialized, left.key_serde, spec_serde)
+
+
+def _written_serde(table: Table, join: str) -> Any:
+    """The serde of a table's values, which a foreign-key join writes whatever keeps them. Raises TopologyError if none is known."""
+    if table.value_serde is not None:
+        return table.value_serde
+    nodes = table.graph.nodes
+    made = nodes[table.node]
+    while isinstance(made.operation, (TableFilter, TableSource)):
+        made = nodes[made.parents[0]]
+    if not isinstance(made.operation, Source):
+        raise TopologyError(
+            f"foreign-key join {join}: the serde of the values that {made.name} makes is not known: give it there, in "
+            "Materialized('…', key_serde, value_serde)"
+        )
+    return serdes.bytes

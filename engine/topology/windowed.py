@@ -218,12 +218,11 @@ def window_spec(
 
 
 def windowed_key_serde(spec: StoreSpec, windows: TimeWindows | SlidingWindows | SessionWindows) -> Any:
-    """The serde of the table's keys on topics; None if the store's key serde is not known."""
-    if spec.key_serde is None:
-        return None
+    """The serde of the table's keys on topics."""
+    key_serde = spec.key_serde or serdes.bytes
     if isinstance(windows, SessionWindows):
-        return serdes.SessionWindowedSerde(spec.key_serde)
-    return serdes.TimeWindowedSerde(spec.key_serde, windows.size_ms)
+        return serdes.SessionWindowedSerde(key_serde)
+    return serdes.TimeWindowedSerde(key_serde, windows.size_ms)
 
 
 def zero() -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from engine.errors import ConfigError
-from engine.limits import NAME_LENGTH_MAX
+from engine.limits import NAME_LENGTH_MAX, TOPIC_LENGTH_MAX
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -15,10 +15,19 @@ def check_name(name: str, what: str) -> str:
 
     The rule is Kafka's for topics (letters, digits, `.`, `_`, `-`; not `.` or `..`), with room left for suffixes.
     """
+    return _checked(name, what, NAME_LENGTH_MAX)
+
+
+def check_topic(name: str) -> str:
+    """Return `name` if Kafka can have a topic of that name; raise ConfigError otherwise."""
+    return _checked(name, "topic", TOPIC_LENGTH_MAX)
+
+
+def _checked(name: str, what: str, length_max: int) -> str:
     if not isinstance(name, str) or not _NAME.fullmatch(name) or name in {".", ".."}:
         raise ConfigError(f"{what} {name!r} is not a usable name: use letters, digits, '.', '_' and '-'")
-    if len(name) > NAME_LENGTH_MAX:
-        raise ConfigError(f"{what} {name[:40]!r}… has {len(name)} characters: use at most {NAME_LENGTH_MAX}")
+    if len(name) > length_max:
+        raise ConfigError(f"{what} {name[:40]!r}… has {len(name)} characters: use at most {length_max}")
     return name
 
 

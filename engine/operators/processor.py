@@ -114,6 +114,9 @@ def apply_each(
     while True:
         try:
             results.extend(rows)
+            if len(results) < len(columns[0]):
+                # To `extend` it looks like the end of the rows.
+                raise RuntimeError("it raised StopIteration, as next() does at the end: give next() a default")  # noqa: TRY301 - a failure like any other
         except Exception as error:  # noqa: BLE001 - user code may raise anything; `failed` decides what becomes of it
             failed(len(results), error)
             skipped.append(len(results))

@@ -5,16 +5,18 @@ What it forwards goes all the way down before `forward` returns, as in Kafka Str
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from operator import index
 from typing import Any
 
 from engine.errors import ConfigError, ProcessingError, StoreError
 from engine.operators.context import Cancellable, NodeContext
 from engine.operators.processor import Output, Processor, implements, is_decided
 from engine.records import Batch, Record
+from engine.topology.callables import check_callable
 from engine.topology.durations import to_ms
-from engine.topology.processors import Process, PunctuationType, RecordMetadata
+from engine.topology.processors import Process, PunctuationType, RecordMetadata, check_processor
 
 
 class UserContext:
@@ -30,6 +32,8 @@ class UserContext:
         self.application_id = context.application_id
         self.task_id = context.task_id
         self.record_metadata: RecordMetadata | None = None
+        # Nothing below is there to take a record before the processor's `init` is over.
+        self.ready = False
 
     def forward(
         self,
@@ -40,14 +44,17 @@ class UserContext:
         headers: Any = None,
     ) -> None:
         """See `ProcessorContext.forward`."""
+        if not self.ready:
+            raise StoreError(f"processor {self._node} forwards in init: forward from process, or from a punctuation")
         if isinstance(record, Record):
             key, value, timestamp, headers = record
         else:
             key = record
-            if headers is None and self._record is not None:
-                headers = self._record.headers
-        if timestamp is None:
-            timestamp = self._context.timestamp
+        if headers is not None and (self._record is None or headers is not self._record.headers):
+            headers = _checked_headers(headers)
+        elif not isinstance(record, Record) and self._record is not None:
+            headers = self._record.headers
+        timestamp = self._context.timestamp if timestamp is None else _event_time(timestamp)
         if self._fixed_key and self._record is not None and key != self._record.key:
             raise StoreError(
                 f"processor {self._node} forwards key {key!r} for a record with key {self._record.key!r}: process_values "
@@ -85,6 +92,7 @@ class UserContext:
         start_ms: int | None = None,
     ) -> Cancellable:
         """See `ProcessorContext.schedule`."""
+        check_callable(callback, "punctuation", "timestamp")
 
         def punctuate(time: int) -> None:
             before, self._context.timestamp = self._context.timestamp, time
@@ -135,6 +143,35 @@ class UserContext:
         self._batch = self._record = self.record_metadata = None
 
 
+def _event_time(given: Any) -> int:
+    """A timestamp to forward with: whole ms, not negative, as in Kafka Streams."""
+    try:
+        timestamp = index(given)
+    except TypeError:
+        raise TypeError(f"a record is forwarded at {given!r}: give whole ms since 1970, an int") from None
+    if timestamp < 0:
+        raise ValueError(f"a record is forwarded at {timestamp} ms: a timestamp cannot be negative")
+    return timestamp
+
+
+def _checked_headers(given: Any) -> list[tuple[str, bytes | None]]:
+    """Headers to forward, which may be given as a dict too; text is as good as its UTF-8."""
+    pairs = list(given.items()) if isinstance(given, Mapping) else given
+    if not isinstance(pairs, (list, tuple)):
+        raise TypeError(f"a record is forwarded with headers {given!r}: give a list of (name, bytes)")
+    found = []
+    for pair in pairs:
+        if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not isinstance(pair[0], str):  # noqa: PLR2004 - a name and a value
+            raise TypeError(f"a record is forwarded with header {pair!r}: give (name, bytes)")
+        name, value = pair
+        if isinstance(value, str):
+            value = value.encode()
+        if value is not None and not isinstance(value, bytes):
+            raise TypeError(f"a record is forwarded with header {name!r} as {value!r}: give bytes")
+        found.append((name, value))
+    return found
+
+
 @implements(Process)
 class UserProcessor(Processor):
     """Runs a user's processor."""
@@ -146,8 +183,9 @@ class UserProcessor(Processor):
         super().init(context)
         operation: Process = self.operation
         self._user_context = UserContext(context, self.node.name, self.node.stores, fixed_key=operation.fixed_key)
-        self._user: Any = operation.supplier()
+        self._user: Any = check_processor(operation.supplier())
         self._user.init(self._user_context)
+        self._user_context.ready = True
 
     def process(self, batch: Batch) -> Output:
         """Call the user's processor with each record; it forwards by itself."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
 from engine import serdes
 from engine.errors import RebuildTask, Retry, SerializationError, StopEngine
+from engine.names import check_topic
 from engine.operators import changed
 from engine.operators.context import NodeContext
 from engine.operators.processor import Output, Processor, apply_each, implements
@@ -33,7 +35,7 @@ class SinkProcessor(Processor):
             self._send(self._topic, batch)
             return None
         topics, skipped = apply_each(
-            self.operation.topic, lambda row, error: self.context.failed(batch, row, error), batch.keys, batch.values
+            self._named, lambda row, error: self.context.failed(batch, row, error), batch.keys, batch.values
         )
         rows = [row for row in range(len(batch)) if row not in set(skipped)]
         start = 0
@@ -44,6 +46,11 @@ class SinkProcessor(Processor):
                 start = end
         return None
 
+    def _named(self, key: Any, value: Any) -> str:
+        topic: Any = self.operation.topic
+        found = topic(key, value)
+        return found if found in self._serdes else check_topic(found)
+
     def _send(self, topic: str, batch: Batch) -> None:
         key_serde, value_serde = self._serdes_of(topic)
         try:
@@ -53,9 +60,14 @@ class SinkProcessor(Processor):
         except Exception:  # noqa: BLE001 - a serde of the user's may raise anything; the rows say which one it was
             batch = self._writable(batch, key_serde, value_serde)
             keys, values = self._encode(batch, key_serde, value_serde)
-        if batch.keys:
-            partitions = self._partitions(topic, batch, key_serde)
-            self.context.send(topic, keys, values, batch.timestamps, batch.headers, partitions)
+        if not batch.keys:
+            return
+        partitions, skipped = self._partitions(topic, batch, key_serde)
+        if skipped:
+            rows = [row for row in range(len(batch)) if row not in set(skipped)]
+            batch = batch.take(rows)
+            keys, values, partitions = ([column[row] for row in rows] for column in (keys, values, partitions or ()))
+        self.context.send(topic, keys, values, batch.timestamps, batch.headers, partitions)
 
     def _serdes_of(self, topic: str) -> tuple[Any, Any]:
         found = self._serdes.get(topic)
@@ -95,18 +107,38 @@ class SinkProcessor(Processor):
         hint = "neither this sink nor what feeds it says how keys and values are written: pass Produced(key, value)"
         return SerializationError(f"{error}; {hint}")
 
-    def _partitions(self, topic: str, batch: Batch, key_serde: Any) -> list[int | None] | None:
-        """Partitions that murmur2 of the whole key does not give: a user's own, and those of windowed keys."""
+    def _partitions(self, topic: str, batch: Batch, key_serde: Any) -> tuple[list[int | None] | None, list[int]]:
+        """Partitions that murmur2 of the whole key does not give: a user's own, and those of windowed keys.
+
+        Also the rows that the user's partitioner has no place for and that the handler lets go.
+        """
         partitioner = self.operation.partitioner
         if partitioner is not None:
             count = self.context.partitions_of(topic)
-            return [partitioner(topic, key, value, count) for key, value in zip(batch.keys, batch.values, strict=True)]
+
+            def place(key: Any, value: Any) -> int | None:
+                return _checked(partitioner(topic, key, value, count), topic, count)
+
+            return apply_each(
+                place, lambda row, error: self.context.failed(batch, row, error), batch.keys, batch.values
+            )
         inner = getattr(key_serde, "inner", None)
         if inner is None:
-            return None
+            return None, []
         # All windows of a key belong to the partition of the key itself, as Kafka Streams' own partitioner has it.
         count = self.context.partitions_of(topic)
-        return [
+        placed = [
             None if key is None else partition_for(inner.serialize(getattr(key, "key", key)), count)
             for key in batch.keys
         ]
+        return placed, []
+
+
+def _checked(partition: Any, topic: str, count: int) -> int | None:
+    """What a partitioner gave, if it is a partition of the topic, or None for that of the key."""
+    if partition is None:
+        return None
+    if (found := index(partition)) not in range(count):
+        # The client takes -1 for "any", and then a key's records would be in all partitions.
+        raise ValueError(f"the partitioner gave partition {found} of topic {topic}, which has 0 to {count - 1}")
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from operator import index
 from typing import Any
 
 from engine import serdes
@@ -43,7 +44,7 @@ class Reader:
         except Exception:  # noqa: BLE001 - a serde of the user's may raise anything; the rows say which one it was
             raw, batch = self._by_row(raw, key_serde, value_serde, refused)
         if self._extractor is not None:
-            batch = self._extract(raw.topic, batch)
+            batch = self._extract(raw, batch, refused)
         if batch.keys and min(batch.timestamps) < 0:
             kept = [row for row, timestamp in enumerate(batch.timestamps) if timestamp >= 0]
             self._context.dropped(len(batch) - len(kept), "negative timestamp")
@@ -92,18 +93,31 @@ class Reader:
         raw = _rows(raw, kept)
         return raw, self._batch(raw, key_serde, value_serde)
 
-    def _extract(self, topic: str, batch: Batch) -> Batch:
+    def _extract(self, raw: RawBatch, batch: Batch, refused: Refuse) -> Batch:
         extractor: Any = self._extractor
-        time = self.partition_time.get(topic, -1)
-        timestamps = []
+        time = self.partition_time.get(raw.topic, -1)
+        timestamps, kept = [], []
         headers = batch.headers or [None] * len(batch)
-        for record in map(Record, batch.keys, batch.values, batch.timestamps, headers):
-            extracted = extractor(record, time)
+        for row, record in enumerate(map(Record, batch.keys, batch.values, batch.timestamps, headers)):
+            try:
+                extracted = _whole_ms(extractor(record, time))
+            except Exception as error:  # noqa: BLE001 - user code may raise anything; the handler decides
+                refused(raw, row, error)
+                continue
+            kept.append(row)
             timestamps.append(extracted)
             time = max(time, extracted)
-        self.partition_time[topic] = time
+        self.partition_time[raw.topic] = time
+        batch = batch if len(kept) == len(batch) else batch.take(kept)
         batch.timestamps = timestamps
         return batch
+
+
+def _whole_ms(extracted: Any) -> int:
+    try:
+        return index(extracted)
+    except TypeError:
+        raise TypeError(f"the timestamp extractor gave {extracted!r}: give whole ms since 1970, an int") from None
 
 
 def _rows(raw: RawBatch, rows: list[int]) -> RawBatch:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from engine.errors import DeserializationError, SerializationError
+from engine.errors import ConfigError, DeserializationError, SerializationError
 
 # How much of an offending value an error shows: enough to recognise it, too little to flood a log.
 _SHOWN_CHARS = 80
@@ -52,6 +52,14 @@ class Serde:
 
     def __repr__(self) -> str:
         return f"<serde {self.name}>"
+
+
+def check_serde(given: Any, what: str) -> None:
+    """Raise ConfigError for what is neither a serde nor None (not said)."""
+    if given is not None and not isinstance(given, Serde):
+        raise ConfigError(
+            f"{what} is {given!r}: give a serde, such as serdes.string or serdes.json, or an instance of your own"
+        )
 
 
 def refuse_value(serde: str, value: Any, why: str) -> SerializationError:

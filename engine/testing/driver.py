@@ -36,7 +36,8 @@ class _Raise:
     may_skip = False
 
     def deserialization(self, raw: RawBatch, row: int, error: Exception) -> None:
-        raise DeserializationError(f"{raw.topic}-{raw.partition}@{raw.offsets[row]} cannot be read: {error}") from error
+        where = f"{raw.topic}-{raw.partition}@{raw.offsets[row]}"
+        raise DeserializationError(f"{where} cannot be read: {type(error).__name__}: {error}") from error
 
     def processing(self, task_id: str, node: str, batch: Batch, row: int, error: Exception) -> None:
         where = f"task {task_id}, node {node}, key {batch.keys[row]!r}"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from engine.topology.callables import check_callable
+from engine.topology.callables import RECORD, check_callable
 from engine.topology.stateless import Branch, PassThrough
 from engine.topology.stream import Stream
 
@@ -43,7 +43,7 @@ class Branches:
 
     def branch(self, predicate: Callable[[Any, Any], bool], branched: Branched | str | None = None) -> Branches:
         """Add a branch for the records that no earlier one took and for which `predicate(key, value)` holds."""
-        predicates = (*self._operation.predicates, check_callable(predicate, "predicate"))
+        predicates = (*self._operation.predicates, check_callable(predicate, "predicate", RECORD))
         self._change(replace(self._operation, predicates=predicates))
         self._count += 1
         self._add(branched, str(self._count))

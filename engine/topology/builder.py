@@ -7,9 +7,10 @@ from dataclasses import fields
 from typing import Any
 
 from engine.errors import TopologyError
+from engine.names import check_topic
 from engine.topology.graph import Graph
 from engine.topology.operations import GlobalSource, Source
-from engine.topology.options import Consumed, Materialized, materialized_as, need_materialized
+from engine.topology.options import Consumed, Materialized, materialized_as, need_materialized, of_type
 from engine.topology.stores import StoreSpec
 from engine.topology.stream import Stream
 from engine.topology.suppliers import StoreSupplier
@@ -26,15 +27,15 @@ class StreamsBuilder:
 
     def stream(self, topics: str | Iterable[str], consumed: Consumed | None = None) -> Stream:
         """Read one or several topics as a stream."""
-        consumed = consumed or Consumed()
-        node = self._source((topics,) if isinstance(topics, str) else tuple(topics), consumed)
+        consumed = _consumed(consumed)
+        node = self._source((topics,) if isinstance(topics, str) else topics, consumed)
         return Stream(self, node, frozenset({node}), consumed.key_serde, consumed.value_serde)
 
     def table(
         self, topic: str, consumed: Consumed | None = None, materialized: Materialized | str | None = None
     ) -> Table:
         """Read a topic as a table; without a named `materialized` it keeps nothing, and cannot be joined or grouped."""
-        consumed, materialized = consumed or Consumed(), materialized_as(materialized)
+        consumed, materialized = _consumed(consumed), materialized_as(materialized)
         key_serde = (materialized and materialized.key_serde) or consumed.key_serde
         value_serde = (materialized and materialized.value_serde) or consumed.value_serde
         node = self._source((topic,), consumed, key_serde, value_serde)
@@ -45,7 +46,8 @@ class StreamsBuilder:
         self, topic: str, consumed: Consumed | None = None, materialized: Materialized | str | None = None
     ) -> GlobalTable:
         """Read all partitions of a topic into a store that every instance holds whole."""
-        consumed = consumed or Consumed()
+        consumed = _consumed(consumed)
+        check_topic(topic)
         materialized = need_materialized(materialized, f"the global table of topic {topic}")
         spec = materialized.spec("key-value", key_serde=consumed.key_serde, value_serde=consumed.value_serde)
         spec = spec.with_(logging=False, caching=False, source_topic=topic)
@@ -72,6 +74,13 @@ class StreamsBuilder:
             raise TopologyError(f"{store!r} is no store: make one with Stores.…")
         return self.graph.add_store(spec).name
 
+    def check_same(self, *others: Any) -> None:
+        """Raise TopologyError for streams and tables of another builder."""
+        if any(other.builder is not self for other in others):
+            raise TopologyError(
+                "a stream or table comes from another StreamsBuilder: read all topics with the same one"
+            )
+
     def copartition(self, node: str, *sides: Stream | Table) -> None:
         """Record that `node` needs equal partition counts of the topics all `sides` come from."""
         sources = frozenset().union(*(side.sources for side in sides))
@@ -83,11 +92,11 @@ class StreamsBuilder:
         """Freeze what was collected. Raises TopologyError if it cannot run."""
         return Topology(self.graph)
 
-    def _source(
-        self, topics: tuple[str, ...], consumed: Consumed, key_serde: Any = None, value_serde: Any = None
-    ) -> str:
-        if not topics or not all(isinstance(topic, str) and topic for topic in topics):
+    def _source(self, topics: Iterable[str], consumed: Consumed, key_serde: Any = None, value_serde: Any = None) -> str:
+        if not isinstance(topics, Iterable) or not (topics := tuple(topics)):
             raise TopologyError(f"the topics {topics!r} cannot be read: give a name, or a list of names")
+        for topic in topics:
+            check_topic(topic)
         source = Source(
             topics,
             consumed.key_serde or key_serde,
@@ -99,6 +108,10 @@ class StreamsBuilder:
             if isinstance(node.operation, Source) and not node.operation.internal and _same(node.operation, source):
                 return node.name
         return self.graph.add(source, name=consumed.name)
+
+
+def _consumed(given: Consumed | None) -> Consumed:
+    return Consumed() if given is None else of_type(Consumed, given, "how a topic is read")
 
 
 def _same(one: Source, other: Source) -> bool:

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine.errors import TopologyError
-from engine.topology.callables import check_callable
+from engine.topology.callables import FOLD, NOTHING, check_callable
+from engine.topology.grouped import GroupedStream
 from engine.topology.operations import Operation
-from engine.topology.options import Materialized, Named, name_of, need_materialized
+from engine.topology.options import Materialized, Named, name_of, need_materialized, of_type
 from engine.topology.stores import StoreSpec
 from engine.topology.table import Table
 from engine.topology.window_operations import CogroupAggregate, MergeUpdates
 from engine.topology.windowed import window_spec, windowed_key_serde, windowed_operation
 from engine.topology.windows import SessionWindows, SlidingWindows, TimeWindows
 
-if TYPE_CHECKING:
-    from engine.topology.grouped import GroupedStream
-
 Name = Named | str | None
 Aggregator = Callable[[Any, Any, Any], Any]
-Part = tuple["GroupedStream", Aggregator]
+Part = tuple[GroupedStream, Aggregator]
 
 
 def cogroup(grouped: GroupedStream, aggregator: Aggregator) -> CogroupedStream:
@@ -37,7 +35,10 @@ class CogroupedStream:
 
     def cogroup(self, grouped: GroupedStream, aggregator: Aggregator) -> CogroupedStream:
         """Add a stream, whose records `aggregator(key, value, aggregate)` folds in."""
-        check_callable(aggregator, "aggregator")
+        check_callable(aggregator, "aggregator", FOLD)
+        of_type(GroupedStream, grouped, "what is cogrouped")
+        for known, _ in self.parts:
+            known.builder.check_same(grouped)
         others = tuple(part for part in self.parts if part[0] is not grouped)
         return CogroupedStream((*others, (grouped, aggregator)))
 
@@ -55,7 +56,7 @@ class CogroupedStream:
         self, initializer: Callable[[], Any], materialized: Materialized | str | None = None, name: Name = None
     ) -> Table:
         """Fold the records of each key, from `initializer()`. Null keys and values are dropped."""
-        check_callable(initializer, "initializer")
+        check_callable(initializer, "initializer", NOTHING)
         materialized = need_materialized(materialized, "cogroup")
         spec = materialized.spec("key-value", key_serde=_key_serde(self.parts))
         if spec.value_serde is None:
@@ -99,7 +100,7 @@ class SessionWindowedCogroupedStream:
         name: Name = None,
     ) -> Table:
         """Fold the records of each session, from `initializer()`; `merger(key, one, other)` joins sessions."""
-        check_callable(merger, "merger")
+        check_callable(merger, "merger", "key, one, other")
         return _windowed(self.parts, self.windows, initializer, merger, materialized, name)
 
 
@@ -111,7 +112,7 @@ def _windowed(
     materialized: Materialized | str | None,
     name: Name,
 ) -> Table:
-    check_callable(initializer, "initializer")
+    check_callable(initializer, "initializer", NOTHING)
     spec = window_spec(materialized, "windowed cogroup", windows, _key_serde(parts), None)
 
     def operation(aggregator: Aggregator) -> Operation:

@@ -15,7 +15,7 @@ from engine.topology.aggregations import (
     TableReduce,
     TableSelect,
 )
-from engine.topology.callables import check_callable
+from engine.topology.callables import FOLD, NOTHING, check_callable
 from engine.topology.operations import Operation, Sink, Source
 from engine.topology.options import Grouped, Materialized, Named, need_materialized
 from engine.topology.options import name_of as _name_of
@@ -73,7 +73,7 @@ class GroupedStream:
         self, reducer: Callable[[Any, Any], Any], materialized: Materialized | str | None = None, name: Name = None
     ) -> Table:
         """Fold the values of each key with `reducer(aggregate, value)`, beginning at the first value."""
-        check_callable(reducer, "reducer")
+        check_callable(reducer, "reducer", "aggregate, value")
         materialized = need_materialized(materialized, "reduce")
         spec = materialized.spec("key-value", key_serde=self.key_serde, value_serde=self.value_serde)
         return self.aggregate_into(spec, lambda store, versioned: Reduce(store, reducer, versioned), name)
@@ -86,8 +86,8 @@ class GroupedStream:
         name: Name = None,
     ) -> Table:
         """Fold the values of each key with `aggregator(key, value, aggregate)`, beginning at `initializer()`."""
-        check_callable(initializer, "initializer")
-        check_callable(aggregator, "aggregator")
+        check_callable(initializer, "initializer", NOTHING)
+        check_callable(aggregator, "aggregator", FOLD)
         materialized = need_materialized(materialized, "aggregate")
         spec = need_value_serde(materialized.spec("key-value", key_serde=self.key_serde), "aggregate")
         return self.aggregate_into(
@@ -165,8 +165,8 @@ class GroupedTable:
         name: Name = None,
     ) -> Table:
         """Fold each group with `adder(aggregate, new)` and `subtractor(aggregate, old)`."""
-        check_callable(adder, "adder")
-        check_callable(subtractor, "subtractor")
+        check_callable(adder, "adder", "aggregate, new")
+        check_callable(subtractor, "subtractor", "aggregate, old")
         materialized = need_materialized(materialized, "reduce")
         spec = materialized.spec("key-value", key_serde=self.key_serde, value_serde=self.value_serde)
         return self._into(spec, lambda store, versioned: TableReduce(store, adder, subtractor, versioned), name)
@@ -180,8 +180,9 @@ class GroupedTable:
         name: Name = None,
     ) -> Table:
         """Fold each group with `adder(key, new, aggregate)` and `subtractor(key, old, aggregate)`, from `initializer()`."""
-        for function, what in ((initializer, "initializer"), (adder, "adder"), (subtractor, "subtractor")):
-            check_callable(function, what)
+        check_callable(initializer, "initializer", NOTHING)
+        check_callable(adder, "adder", "key, new, aggregate")
+        check_callable(subtractor, "subtractor", "key, old, aggregate")
         materialized = need_materialized(materialized, "aggregate")
         spec = need_value_serde(materialized.spec("key-value", key_serde=self.key_serde), "aggregate")
         return self._into(

@@ -13,7 +13,7 @@ from engine import serdes
 from engine.errors import TopologyError
 from engine.serdes.foreign_key import AnswerSerde, SubscriptionSerde
 from engine.topology import join_operations as operations
-from engine.topology.callables import check_callable, required_arguments, takes_key
+from engine.topology.callables import RECORD, check_callable, required_arguments, takes_key
 from engine.topology.operations import Sink, Source
 from engine.topology.options import Joined, Materialized, StreamJoined, TableJoined, joined_as, materialized_as
 from engine.topology.stateless import Merge
@@ -30,7 +30,7 @@ _WITH_KEY = 3  # arguments of a joiner that wants the key too
 
 def _joiner(function: Any) -> Function:
     """A joiner of (key, left, right), whichever of the two forms the user wrote."""
-    check_callable(function, "joiner")
+    check_callable(function, "joiner", "left, right", "key, left, right")
     if required_arguments(function) >= _WITH_KEY:
         return function  # type: ignore[no-any-return]
     return lambda _, left, right: function(left, right)
@@ -41,6 +41,8 @@ def _joiner(function: Any) -> Function:
 
 def join_stream(kind: str, stream: Stream, other: Any, *arguments: Any, **options: Any) -> Stream:
     """Join a stream with a stream, a table or a global table."""
+    if isinstance(other, (Stream, Table)):
+        stream.builder.check_same(other)
     if isinstance(other, Stream):
         return join_streams(kind, stream, other, *arguments, **options)
     if kind == "outer":
@@ -99,7 +101,7 @@ def join_stream_table(
 
 def join_global(kind: str, stream: Stream, table: GlobalTable, selector: Function, joiner: Function) -> Stream:
     """Look each record up in a global table under `selector(key, value)`."""
-    check_callable(selector, "key selector")
+    check_callable(selector, "key selector", RECORD)
     operation = operations.StreamTableJoin(
         table=StoreView(table.store),
         joiner=_joiner(joiner),
@@ -245,6 +247,7 @@ def join_table(kind: str, table: Table, other: Any, *arguments: Any, **options: 
     """
     if not isinstance(other, Table):
         raise TopologyError(f"a table cannot join {other!r}: give a table")
+    table.builder.check_same(other)
     named = [options.pop(word) for word in ("foreign_key", "extractor") if word in options]
     if named or len([a for a in arguments if callable(a)]) > 1:
         if kind == "outer":
@@ -340,8 +343,7 @@ def join_foreign_key(
     left_key, right_key = left.key_serde or serdes.bytes, right.key_serde or serdes.bytes
     left_serde, right_serde = _written_serde(left, name), _written_serde(right, name)
     left.send_old_values()
-    written = check_callable(extractor, "foreign-key extractor")
-    extract = written if takes_key(written) else lambda _, value: written(value)
+    extract = extractor if takes_key(extractor, "foreign-key extractor") else lambda _, value: extractor(value)
     subscriptions = graph.add_store(
         StoreSpec(f"{name}-subscription-store", value_serde=SubscriptionSerde(), timestamped=True)
     )

@@ -11,11 +11,15 @@ from typing import Any, TypeVar
 
 from engine.errors import ConfigError, TopologyError
 from engine.names import check_name
+from engine.serdes.serde import check_serde
 from engine.topology import rocksdb_settings
+from engine.topology.callables import check_callable
 from engine.topology.stores import StoreSpec
 from engine.topology.suppliers import StoreSupplier
 
 Options = TypeVar("Options", "Joined", "StreamJoined", "TableJoined")
+Given = TypeVar("Given")
+_EXTRACTOR, _PARTITIONER = "record, partition_time", "topic, key, value, partitions"
 OFFSET_RESETS = (None, "earliest", "latest")
 BACKENDS_BY_STORE = {"rocksdb": "rocksdb", "in-memory": "memory", "memory": "memory"}
 
@@ -23,6 +27,17 @@ BACKENDS_BY_STORE = {"rocksdb": "rocksdb", "in-memory": "memory", "memory": "mem
 def _check_optional(name: str | None, what: str) -> None:
     if name is not None:
         check_name(name, what)
+
+
+def _check_serdes(options: Any) -> None:
+    for each in fields(options):
+        if each.name.endswith("_serde"):
+            check_serde(getattr(options, each.name), f"{type(options).__name__}: {each.name}")
+
+
+def _check_function(function: Callable[..., Any] | None, what: str, call: str) -> None:
+    if function is not None:
+        check_callable(function, what, call)
 
 
 @dataclass(frozen=True)
@@ -40,7 +55,7 @@ def name_of(named: Named | str | None) -> str | None:
     """The text of a `Named`, of a plain name, or of nothing."""
     if isinstance(named, str):
         return Named(named).name
-    return named.name if named is not None else None
+    return None if named is None else of_type(Named, named, "an operator's name").name
 
 
 @dataclass(frozen=True)
@@ -58,7 +73,9 @@ class Consumed:
     name: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse unknown resets."""
+        """Refuse unknown resets, and what is no serde or extractor."""
+        _check_serdes(self)
+        _check_function(self.timestamp_extractor, "timestamp extractor", _EXTRACTOR)
         if self.offset_reset not in OFFSET_RESETS:
             raise ConfigError(f"Consumed: offset_reset {self.offset_reset!r} is neither 'earliest' nor 'latest'")
         _check_optional(self.name, "Consumed name")
@@ -73,6 +90,12 @@ class Produced:
     partitioner: Callable[..., int | None] | None = None
     name: str | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what is no serde or partitioner."""
+        _check_serdes(self)
+        _check_function(self.partitioner, "partitioner", _PARTITIONER)
+        _check_optional(self.name, "Produced name")
+
 
 @dataclass(frozen=True)
 class Grouped:
@@ -83,8 +106,9 @@ class Grouped:
     value_serde: Any = None
 
     def __post_init__(self) -> None:
-        """Refuse names that no topic can have."""
+        """Refuse names that no topic can have, and what is no serde."""
         _check_optional(self.name, "Grouped name")
+        _check_serdes(self)
 
 
 @dataclass(frozen=True)
@@ -102,8 +126,9 @@ class Joined:
     grace_ms: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse names that no topic can have, and negative times."""
+        """Refuse names that no topic can have, negative times, and what is no serde."""
         _check_optional(self.name, "Joined name")
+        _check_serdes(self)
         if self.grace_ms is not None and self.grace_ms < 0:
             raise ConfigError(f"Joined: grace_ms is {self.grace_ms}: it cannot be negative")
 
@@ -129,7 +154,8 @@ class StreamJoined:
     topic_config: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse names that no topic can have."""
+        """Refuse names that no topic can have, and what is no serde."""
+        _check_serdes(self)
         _check_optional(self.name, "StreamJoined name")
         _check_optional(self.store_name, "StreamJoined store name")
 
@@ -143,8 +169,10 @@ class TableJoined:
     other_partitioner: Callable[..., int | None] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse names that no topic can have."""
+        """Refuse names that no topic can have, and what is no partitioner."""
         _check_optional(self.name, "TableJoined name")
+        _check_function(self.partitioner, "partitioner", _PARTITIONER)
+        _check_function(self.other_partitioner, "other partitioner", _PARTITIONER)
 
 
 @dataclass(frozen=True)
@@ -158,8 +186,10 @@ class Repartitioned:
     partitioner: Callable[..., int | None] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse names that no topic can have, and topics without partitions."""
+        """Refuse names that no topic can have, topics without partitions, and what is no serde or partitioner."""
         check_name(self.name, "Repartitioned name")
+        _check_serdes(self)
+        _check_function(self.partitioner, "partitioner", _PARTITIONER)
         if self.partitions is not None and self.partitions < 1:
             raise ConfigError(f"Repartitioned {self.name}: {self.partitions} partitions: use at least 1")
 
@@ -188,6 +218,7 @@ class Materialized:
         """Refuse what no store can be."""
         rocksdb_settings.check(self.rocksdb, self.name or "of Materialized")
         _check_optional(self.name, "store name")
+        _check_serdes(self)
         if self.store not in BACKENDS_BY_STORE:
             raise ConfigError(f"Materialized {self.name}: store {self.store!r} is neither 'rocksdb' nor 'in-memory'")
         if self.retention_ms is not None and self.retention_ms < 0:
@@ -274,20 +305,31 @@ def joined_as(kind: type[Options], given: Any, what: str) -> Options:
     return kind(**{part: getattr(given, part) for part in shared})
 
 
+def of_type(kind: type[Given], given: Any, what: str) -> Given:
+    """Return `given`, or raise TopologyError unless it is a `kind`."""
+    if not isinstance(given, kind):
+        raise TopologyError(f"{what} is given as {given!r}: give a {kind.__name__}(…)")
+    return given
+
+
 def materialized_as(given: Materialized | StoreSupplier | str | None) -> Materialized | None:
     """How a result is stored: a plain text is its store's name, and one of `Stores` stands for itself."""
-    return Materialized.as_(given) if isinstance(given, (str, StoreSupplier)) else given
+    if isinstance(given, (str, StoreSupplier)):
+        return Materialized.as_(given)
+    return None if given is None else of_type(Materialized, given, "how a result is stored")
 
 
 def grouped_as(given: Grouped | str | None) -> Grouped:
     """How something is grouped; a plain text is the repartition topic's name."""
-    return Grouped(given) if isinstance(given, str) else given or Grouped()
+    if isinstance(given, str):
+        return Grouped(given)
+    return Grouped() if given is None else of_type(Grouped, given, "a grouping")
 
 
 def need_materialized(materialized: Materialized | str | None, what: str) -> Materialized:
     """Return `materialized`, or raise TopologyError when there is none or when it has no name."""
     materialized = materialized_as(materialized)
-    if not isinstance(materialized, Materialized) or materialized.name is None:
+    if materialized is None or materialized.name is None:
         raise TopologyError(
             f"{what} keeps state, and its store needs a name: pass Materialized('…'). "
             "Generated names would lose the state when the topology changes"

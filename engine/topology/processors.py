@@ -8,7 +8,9 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, NamedTuple, Protocol
 
+from engine.errors import TopologyError
 from engine.records import Record
+from engine.topology.callables import NOTHING, check_callable
 from engine.topology.operations import Operation
 
 
@@ -92,6 +94,22 @@ class Processor:
 
     def close(self) -> None:
         """Let go of what the processor holds; stores are closed by the engine."""
+
+
+def check_supplier(supplier: Any) -> Callable[[], Any]:
+    """Return what makes a processor, a class or a function; raise TopologyError for anything else."""
+    check_callable(supplier, "processor", NOTHING)
+    if isinstance(supplier, type):
+        check_processor(supplier)
+    return supplier  # type: ignore[no-any-return]
+
+
+def check_processor(made: Any) -> Any:
+    """Return a processor, or the class of one; raise TopologyError for what has not its methods."""
+    for method in ("init", "process"):
+        if not callable(getattr(made, method, None)):
+            raise TopologyError(f"the processor {made!r} has no method {method}: subclass engine.Processor")
+    return made
 
 
 @dataclass(frozen=True, eq=False)

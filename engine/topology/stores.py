@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.errors import ConfigError
 from engine.names import check_name
+from engine.serdes.serde import check_serde
 from engine.topology import rocksdb_settings
 
 KINDS = ("key-value", "window", "session", "versioned")
@@ -54,6 +55,8 @@ class StoreSpec:
         if self.backend not in BACKENDS:
             raise ConfigError(f"store {self.name}: backend {self.backend!r} is none of {', '.join(BACKENDS)}")
         rocksdb_settings.check(self.rocksdb, self.name)
+        check_serde(self.key_serde, f"store {self.name}: key_serde")
+        check_serde(self.value_serde, f"store {self.name}: value_serde")
 
     def shape(self) -> dict[str, Any]:
         """Everything but serdes and supplier, as JSON can carry it: enough to build a store of the same layout."""

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import TopologyError
+from engine.names import check_topic
 from engine.topology import stateless
-from engine.topology.callables import check_callable, takes_key
+from engine.topology.callables import RECORD, check_callable, takes_key
 from engine.topology.operations import Operation, Sink, Source
 from engine.topology.options import (
     Grouped,
@@ -18,9 +19,10 @@ from engine.topology.options import (
     grouped_as,
     materialized_as,
     need_materialized,
+    of_type,
 )
 from engine.topology.options import name_of as _name_of
-from engine.topology.processors import Process
+from engine.topology.processors import Process, check_supplier
 from engine.topology.suppliers import StoreSupplier
 from engine.topology.tables import StreamToTable
 
@@ -103,17 +105,17 @@ class Stream:
 
     def filter(self, predicate: Callable[[Any, Any], bool], name: Name = None) -> Stream:
         """Keep records for which `predicate(key, value)` holds."""
-        operation = stateless.Filter(check_callable(predicate, "predicate"))
+        operation = stateless.Filter(check_callable(predicate, "predicate", RECORD))
         return self.then(operation, name=name, key_serde=self.key_serde, value_serde=self.value_serde)
 
     def filter_not(self, predicate: Callable[[Any, Any], bool], name: Name = None) -> Stream:
         """Keep records for which `predicate(key, value)` does not hold."""
-        operation = stateless.Filter(check_callable(predicate, "predicate"), negate=True)
+        operation = stateless.Filter(check_callable(predicate, "predicate", RECORD), negate=True)
         return self.then(operation, name=name, key_serde=self.key_serde, value_serde=self.value_serde)
 
     def map(self, mapper: Callable[[Any, Any], tuple[Any, Any]], name: Name = None) -> Stream:
         """Replace each record by the pair `mapper(key, value) -> (key, value)`."""
-        return self.then(stateless.Map(check_callable(mapper, "mapper")), name=name, rekeyed=True)
+        return self.then(stateless.Map(check_callable(mapper, "mapper", RECORD)), name=name, rekeyed=True)
 
     def map_values(self, mapper: Callable[..., Any], name: Name = None) -> Stream:
         """Replace each value by `mapper(value)` or `mapper(key, value)`, as the function is written."""
@@ -122,7 +124,7 @@ class Stream:
 
     def flat_map(self, mapper: Callable[[Any, Any], Iterable[tuple[Any, Any]]], name: Name = None) -> Stream:
         """Replace each record by the pairs that `mapper(key, value)` yields."""
-        return self.then(stateless.FlatMap(check_callable(mapper, "mapper")), name=name, rekeyed=True)
+        return self.then(stateless.FlatMap(check_callable(mapper, "mapper", RECORD)), name=name, rekeyed=True)
 
     def flat_map_values(self, mapper: Callable[..., Iterable[Any]], name: Name = None) -> Stream:
         """Replace each record by one for each value that `mapper(value)` or `mapper(key, value)` yields."""
@@ -131,17 +133,17 @@ class Stream:
 
     def select_key(self, selector: Callable[[Any, Any], Any], name: Name = None) -> Stream:
         """Replace each key by `selector(key, value)`."""
-        operation = stateless.SelectKey(check_callable(selector, "selector"))
+        operation = stateless.SelectKey(check_callable(selector, "selector", RECORD))
         return self.then(operation, name=name, value_serde=self.value_serde, rekeyed=True)
 
     def peek(self, action: Callable[[Any, Any], Any], name: Name = None) -> Stream:
         """Call `action(key, value)` on each record and hand the record on."""
-        operation = stateless.Peek(check_callable(action, "action"))
+        operation = stateless.Peek(check_callable(action, "action", RECORD))
         return self.then(operation, name=name, key_serde=self.key_serde, value_serde=self.value_serde)
 
     def for_each(self, action: Callable[[Any, Any], Any], name: Name = None) -> None:
         """Call `action(key, value)` on each record; the stream ends here."""
-        self.then(stateless.ForEach(check_callable(action, "action")), name=name)
+        self.then(stateless.ForEach(check_callable(action, "action", RECORD)), name=name)
 
     def split(self, name: Name = None) -> Branches:
         """Send each record to the first branch whose predicate holds; see `Branches`."""
@@ -151,6 +153,8 @@ class Stream:
 
     def merge(self, other: Stream, name: Name = None) -> Stream:
         """Both streams' records in one, each side's order kept."""
+        of_type(Stream, other, "what a stream merges with")
+        self.builder.check_same(other)
         merged = self.then(
             stateless.Merge(),
             name=name,
@@ -166,7 +170,11 @@ class Stream:
 
     def to(self, topic: str | Callable[[Any, Any], str], produced: Produced | None = None) -> None:
         """Write every record to `topic`, or to the topic that `topic(key, value)` names."""
-        produced = produced or Produced()
+        produced = Produced() if produced is None else of_type(Produced, produced, "how a topic is written")
+        if callable(topic):
+            check_callable(topic, "topic", RECORD)
+        else:
+            check_topic(topic)
         key_serde, value_serde = produced.key_serde or self.key_serde, produced.value_serde or self.value_serde
         self.then(Sink(topic, key_serde, value_serde, partitioner=produced.partitioner), name=produced.name)
 
@@ -223,7 +231,7 @@ class Stream:
     def _process(
         self, supplier: Callable[[], Any], stores: Iterable[str | StoreSupplier], name: Name, *, fixed_key: bool
     ) -> Stream:
-        operation = Process(check_callable(supplier, "processor"), fixed_key)
+        operation = Process(check_supplier(supplier), fixed_key)
         stream = self.then(
             operation,
             name=name,

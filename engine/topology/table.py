@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import TopologyError
-from engine.topology.callables import check_callable, takes_key
+from engine.topology.callables import RECORD, check_callable, takes_key
 from engine.topology.operations import Operation
 from engine.topology.options import Grouped, Materialized, Named, grouped_as, materialized_as
 from engine.topology.options import name_of as _name_of
@@ -163,7 +163,7 @@ class Table:
         *,
         negate: bool,
     ) -> Table:
-        check_callable(predicate, "predicate")
+        check_callable(predicate, "predicate", RECORD)
         spec = self._spec(materialized, self.value_serde)
         store, versioned = _store_of(spec)
         # Where upstream has a store anyway, the old value is at hand and spares needless tombstones.
@@ -199,7 +199,7 @@ class Table:
         """Group by the pair `selector(key, value) -> (key, value)`; always goes through a repartition topic."""
         from engine.topology.grouped import GroupedTable  # noqa: PLC0415 - groups are made of tables
 
-        return GroupedTable(self, check_callable(selector, "selector"), grouped_as(grouped))
+        return GroupedTable(self, check_callable(selector, "selector", RECORD), grouped_as(grouped))
 
     def suppress(self, suppressed: Any) -> Table:
         """Hold changes back as `Suppressed` says: until a time limit, or until windows close."""

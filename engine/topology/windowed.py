@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from engine import serdes
 from engine.errors import TopologyError
-from engine.topology.callables import check_callable
+from engine.topology.callables import FOLD, NOTHING, check_callable
 from engine.topology.options import Materialized, Named, name_of, need_materialized
 from engine.topology.stores import StoreSpec
 from engine.topology.table import Table
@@ -106,8 +106,8 @@ class WindowedStream(_Windowed):
         name: Name = None,
     ) -> Table:
         """Fold the values of each key and window with `aggregator(key, value, aggregate)`, from `initializer()`."""
-        check_callable(initializer, "initializer")
-        check_callable(aggregator, "aggregator")
+        check_callable(initializer, "initializer", NOTHING)
+        check_callable(aggregator, "aggregator", FOLD)
         spec = self._spec(materialized, "windowed aggregate", None)
         return self._add(spec, initializer, aggregator, name)
 
@@ -151,8 +151,9 @@ class SessionWindowedStream(_Windowed):
 
         The merger is called with `initializer()` and the oldest session first, then with that result and the next.
         """
-        for function, what in ((initializer, "initializer"), (aggregator, "aggregator"), (merger, "merger")):
-            check_callable(function, what)
+        check_callable(initializer, "initializer", NOTHING)
+        check_callable(aggregator, "aggregator", FOLD)
+        check_callable(merger, "merger", "key, one, other")
         spec = self._spec(materialized, "session aggregate", None)
         return self._add(spec, initializer, aggregator, merger, name)
 
@@ -246,7 +247,7 @@ def add_both(_key: Any, one: int, other: int) -> int:
 
 def reducing(reducer: Callable[[Any, Any], Any]) -> Aggregator:
     """An aggregator that takes the first value as it is and calls `reducer(aggregate, value)` from then on."""
-    check_callable(reducer, "reducer")
+    check_callable(reducer, "reducer", "aggregate, value")
 
     def aggregate(_key: Any, value: Any, seen: Any) -> Any:
         return value if seen is None else reducer(seen, value)

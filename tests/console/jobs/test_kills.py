@@ -6,8 +6,8 @@ Here the jobs that order something of the engine; the others' kills stand with t
 import pytest
 
 from console.jobs import control, delivery, staging, work
+from tests.console.jobs.made import make, names
 from tests.console.killing import deliver_and_die, delivered_three_times
-from tests.console.test_jobs import make, names, operator, ordered, sent, stopped  # noqa: F401 - fixtures by name
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -28,7 +28,7 @@ COMPACT = {
 
 
 @pytest.mark.parametrize("step", REBUILD)
-def test_a_rebuild_happens_once_wherever_its_worker_is_killed(step, ordered, stopped):  # noqa: F811
+def test_a_rebuild_happens_once_wherever_its_worker_is_killed(step, ordered, stopped):
     module, name, after = REBUILD[step]
     deliver_and_die(ordered, module, name, after=after)
     delivered_three_times(ordered)
@@ -38,7 +38,7 @@ def test_a_rebuild_happens_once_wherever_its_worker_is_killed(step, ordered, sto
 
 
 @pytest.mark.parametrize("step", COMPACT)
-def test_each_partition_is_compacted_once_wherever_the_worker_is_killed(step, stopped, operator):  # noqa: F811
+def test_each_partition_is_compacted_once_wherever_the_worker_is_killed(step, stopped, operator):
     stopped.phases = ["queued", "compacting", "done"]
     stopped.facts = {"bytes_before": 900, "bytes_after": 400, "levels_before": [3], "levels_after": [0, 1]}
     job = make(operator, kind="compact", partitions=[0, 1])

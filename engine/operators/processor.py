@@ -95,6 +95,29 @@ def checked_by(context: NodeContext, serde: Serde) -> Callable[[Any], object]:
     return serde.serialize if context.may_skip else _unchecked
 
 
+def storable(context: NodeContext, batch: Batch, serde: Serde) -> Batch:
+    """The batch without the rows whose values a store of this serde could not log, and which the handler lets go.
+
+    As `checked_by`, for operators that keep their values as they come: one encoding of the column, as long as nothing is refused.
+    """
+    if not context.may_skip:
+        return batch
+    try:
+        serde.serialize_many(batch.values)
+    except Exception as error:
+        if is_decided(error):
+            raise
+    else:
+        return batch
+
+    def written(value: Any) -> None:
+        if value is not None:
+            serde.serialize(value)
+
+    _, skipped = apply_each(written, lambda row, error: context.failed(batch, row, error), batch.values)
+    return batch.take([row for row in range(len(batch)) if row not in set(skipped)])
+
+
 def _unchecked(_value: Any) -> None:
     """What a record brought is looked at in the commit."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.operators.context import NodeContext
 from engine.operators.pending_joins import PendingJoins
-from engine.operators.processor import Output, Processor, implements
+from engine.operators.processor import Output, Processor, checked_by, implements, is_decided
 from engine.records import Batch
 from engine.topology.join_operations import SelfJoin, StreamJoinSide
 
@@ -90,7 +90,14 @@ class StreamJoinSideProcessor(Processor):
         for row, (key, raw_key, value, timestamp) in enumerate(columns):
             self.context.timestamp = timestamp
             if key is not None:
-                self._own.put(key, value, timestamp)
+                try:
+                    self._own.put(key, value, timestamp)
+                except Exception as error:
+                    if is_decided(error):
+                        raise
+                    # As in Kafka Streams, where another node keeps it first: it moves no clock either.
+                    self.context.failed(batch, row, error)
+                    continue
             self._clock.stream_time = max(self._clock.stream_time, timestamp)
             if key is None or value is None:
                 self._unjoinable(emitted, batch, row)
@@ -188,6 +195,7 @@ class SelfJoinProcessor(Processor):
         super().init(context)
         self._own = context.store(self.operation.own)
         self._stream_time = -1
+        self._check = checked_by(context, self._own.value_serde)
 
     def process(self, batch: Batch) -> Output:
         """Join each record, then keep it."""
@@ -196,11 +204,24 @@ class SelfJoinProcessor(Processor):
             self.context.timestamp = timestamp
             if key is None or value is None:
                 self.context.dropped(1, "null key or value")
-            else:
+            elif self._writable(batch, row):
                 self._join(emitted, batch, row)
+            else:
+                continue
             if key is not None:
                 self._own.put(key, value, timestamp)
         return emitted.batch(batch)
+
+    def _writable(self, batch: Batch, row: int) -> bool:
+        """Whether the store can keep the row, which is kept only once it has been joined."""
+        try:
+            self._check(batch.values[row])
+        except Exception as error:
+            if is_decided(error):
+                raise
+            self.context.failed(batch, row, error)
+            return False
+        return True
 
     def _join(self, emitted: Emitted, batch: Batch, row: int) -> None:
         operation: SelfJoin = self.operation

@@ -11,7 +11,7 @@ from typing import Any
 from engine.operators.context import NodeContext
 from engine.operators.join_buffer import JoinBuffer
 from engine.operators.keyed_state import concatenated
-from engine.operators.processor import Output, Processor, apply_each, implements
+from engine.operators.processor import Output, Processor, apply_each, checked_by, implements, is_decided
 from engine.operators.views import Failed, Row, open_view, rows_at
 from engine.records import Batch
 from engine.topology.join_operations import StreamTableJoin
@@ -26,6 +26,7 @@ class StreamTableJoinProcessor(Processor):
         super().init(context)
         operation: StreamTableJoin = self.operation
         self._table = open_view(operation.table, context)
+        self._check_key = checked_by(context, operation.table_key_serde)
         self._buffer = None
         if operation.buffer is not None:
             self._buffer = JoinBuffer(
@@ -41,6 +42,13 @@ class StreamTableJoinProcessor(Processor):
             return self._process_buffered(batch, tables)
         return self._join(batch, tables)
 
+    def _key(self, key: Any, value: Any) -> Any:
+        """The table's key of a record, which the table's serde can write."""
+        found = self.operation.key_mapper(key, value)
+        if found is not None:
+            self._check_key(found)
+        return found
+
     def _joinable(self, batch: Batch) -> tuple[Batch, list[Any]]:
         """Leave out what never joins; returns the rest with the table's key of each record."""
         operation: StreamTableJoin = self.operation
@@ -48,7 +56,7 @@ class StreamTableJoinProcessor(Processor):
             tables = batch.keys
         else:
             tables, skipped = apply_each(
-                operation.key_mapper,
+                self._key,
                 lambda row, error: self.context.failed(batch, row, error),
                 batch.keys,
                 batch.values,
@@ -114,8 +122,15 @@ class StreamTableJoinProcessor(Processor):
         out: list[Batch] = []
         for row in range(len(batch.keys)):
             single = batch.row(row)
-            # Kafka Streams throws on a null key here; there is no row to wait for, so it joins at once.
-            if tables[row] is None or not self._buffer.put(single):
+            try:
+                # Kafka Streams throws on a null key here; there is no row to wait for, so it joins at once.
+                waits = tables[row] is not None and self._buffer.put(single)
+            except Exception as error:
+                if is_decided(error):
+                    raise
+                self.context.failed(batch, row, error)
+                continue
+            if not waits:
                 out.append(single)
             out.extend(self._buffer.release())
         joined = [self._join(each, each.keys) for each in out]

@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.operators.context import NodeContext
 from engine.operators.keyed_state import Entry, KeyedState, Updates, by_row, open_state
-from engine.operators.processor import Output, Processor, apply_each, implements
+from engine.operators.processor import Output, Processor, apply_each, implements, storable
 from engine.operators.stateless import without
 from engine.records import Batch
 from engine.topology.tables import StreamToTable, TableFilter, TableMapValues, TableSource, TableToStream
@@ -35,6 +35,9 @@ class TableProcessor(Processor):
 
     def put(self, state: KeyedState, batch: Batch, *, drop_empty: bool = False) -> Batch | None:
         """Put the batch's values and return the changes they made; `drop_empty` leaves out changes from None to None."""
+        batch = storable(self.context, batch, state.value_serde)
+        if not batch.keys:
+            return None
         if state.one_by_one and len(batch) > 1:
             return by_row(batch, lambda row: self._put(state, row, drop_empty=drop_empty))
         return self._put(state, batch, drop_empty=drop_empty)

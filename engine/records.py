@@ -7,9 +7,24 @@ the same list on, and C code (zip, dict, Counter) walks a column faster than any
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import index
 from typing import Any, NamedTuple
 
 Headers = list[tuple[str, bytes | None]]
+
+
+_INT64 = range(-(2**63), 2**63)
+
+
+def event_time(given: Any, what: str) -> int:
+    """A time that user code gave, as an int. Raises TypeError, or ValueError for what Kafka's 64 bits do not hold."""
+    try:
+        timestamp = index(given)
+    except TypeError:
+        raise TypeError(f"{what} {given!r}: give whole ms since 1970, an int") from None
+    if timestamp not in _INT64:
+        raise ValueError(f"{what} {timestamp}: a time in ms has 64 bits")
+    return timestamp
 
 
 class Record(NamedTuple):

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from operator import index
 from typing import Any
 
 from engine.errors import ConfigError, ProcessingError, StoreError
 from engine.operators.context import Cancellable, NodeContext
 from engine.operators.processor import Output, Processor, implements, is_decided
-from engine.records import Batch, Record
+from engine.records import Batch, Record, event_time
 from engine.topology.callables import check_callable
 from engine.topology.durations import to_ms
 from engine.topology.processors import Process, PunctuationType, RecordMetadata, check_processor
@@ -54,7 +53,7 @@ class UserContext:
             headers = _checked_headers(headers)
         elif not isinstance(record, Record) and self._record is not None:
             headers = self._record.headers
-        timestamp = self._context.timestamp if timestamp is None else _event_time(timestamp)
+        timestamp = self._context.timestamp if timestamp is None else _forward_time(timestamp)
         if self._fixed_key and self._record is not None and key != self._record.key:
             raise StoreError(
                 f"processor {self._node} forwards key {key!r} for a record with key {self._record.key!r}: process_values "
@@ -143,12 +142,9 @@ class UserContext:
         self._batch = self._record = self.record_metadata = None
 
 
-def _event_time(given: Any) -> int:
-    """A timestamp to forward with: whole ms, not negative, as in Kafka Streams."""
-    try:
-        timestamp = index(given)
-    except TypeError:
-        raise TypeError(f"a record is forwarded at {given!r}: give whole ms since 1970, an int") from None
+def _forward_time(given: Any) -> int:
+    """A timestamp to forward with: not negative, as in Kafka Streams."""
+    timestamp = event_time(given, "a record is forwarded at")
     if timestamp < 0:
         raise ValueError(f"a record is forwarded at {timestamp} ms: a timestamp cannot be negative")
     return timestamp

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from operator import index
 from typing import Any
 
 from engine import serdes
@@ -12,7 +11,7 @@ from engine.errors import Fatal, RebuildTask, Retry, StopEngine
 from engine.operators import changed
 from engine.operators.context import NodeContext
 from engine.operators.processor import Output, Processor, implements
-from engine.records import Batch, RawBatch, Record, Tombstone
+from engine.records import Batch, RawBatch, Record, Tombstone, event_time
 from engine.topology.operations import GlobalSource, Source
 
 # Told of a row that cannot be read, and why.
@@ -100,7 +99,7 @@ class Reader:
         headers = batch.headers or [None] * len(batch)
         for row, record in enumerate(map(Record, batch.keys, batch.values, batch.timestamps, headers)):
             try:
-                extracted = _whole_ms(extractor(record, time))
+                extracted = event_time(extractor(record, time), "the timestamp extractor gave")
             except Exception as error:  # noqa: BLE001 - user code may raise anything; the handler decides
                 refused(raw, row, error)
                 continue
@@ -111,13 +110,6 @@ class Reader:
         batch = batch if len(kept) == len(batch) else batch.take(kept)
         batch.timestamps = timestamps
         return batch
-
-
-def _whole_ms(extracted: Any) -> int:
-    try:
-        return index(extracted)
-    except TypeError:
-        raise TypeError(f"the timestamp extractor gave {extracted!r}: give whole ms since 1970, an int") from None
 
 
 def _rows(raw: RawBatch, rows: list[int]) -> RawBatch:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from engine import serdes
-from engine.records import Record
+from engine.records import Record, event_time
 
 if TYPE_CHECKING:
     from engine.testing.driver import TopologyTestDriver
@@ -32,7 +32,8 @@ class TestInputTopic:
         columns = [(*row, None, None)[:4] for row in rows]
         keys = self._key_serde.serialize_many([row[0] for row in columns])
         values = self._value_serde.serialize_many([row[1] for row in columns])
-        times = [self._driver.wall_clock_ms if row[2] is None else row[2] for row in columns]
+        now = self._driver.wall_clock_ms
+        times = [now if row[2] is None else event_time(row[2], "a record is piped at") for row in columns]
         raws = zip(keys, values, times, [row[3] for row in columns], strict=True)
         self._driver.pipe_raw(self.topic, list(raws))
 

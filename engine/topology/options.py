@@ -7,19 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from engine.errors import ConfigError, TopologyError
 from engine.names import check_name
-from engine.serdes.serde import check_serde
-from engine.topology import rocksdb_settings
-from engine.topology.callables import check_callable
+from engine.topology.arguments import check_options
+from engine.topology.durations import to_ms
 from engine.topology.stores import StoreSpec
 from engine.topology.suppliers import StoreSupplier
 
 Options = TypeVar("Options", "Joined", "StreamJoined", "TableJoined")
 Given = TypeVar("Given")
-_EXTRACTOR, _PARTITIONER = "record, partition_time", "topic, key, value, partitions"
 OFFSET_RESETS = (None, "earliest", "latest")
 BACKENDS_BY_STORE = {"rocksdb": "rocksdb", "in-memory": "memory", "memory": "memory"}
 
@@ -29,15 +28,11 @@ def _check_optional(name: str | None, what: str) -> None:
         check_name(name, what)
 
 
-def _check_serdes(options: Any) -> None:
-    for each in fields(options):
-        if each.name.endswith("_serde"):
-            check_serde(getattr(options, each.name), f"{type(options).__name__}: {each.name}")
-
-
-def _check_function(function: Callable[..., Any] | None, what: str, call: str) -> None:
-    if function is not None:
-        check_callable(function, what, call)
+def _in_ms(options: Any, part: str) -> None:
+    """Keep a time that may be given as a timedelta in ms."""
+    given = getattr(options, part)
+    if isinstance(given, timedelta):
+        object.__setattr__(options, part, to_ms(given, "ms", part))
 
 
 @dataclass(frozen=True)
@@ -74,8 +69,7 @@ class Consumed:
 
     def __post_init__(self) -> None:
         """Refuse unknown resets, and what is no serde or extractor."""
-        _check_serdes(self)
-        _check_function(self.timestamp_extractor, "timestamp extractor", _EXTRACTOR)
+        check_options(self, "Consumed")
         if self.offset_reset not in OFFSET_RESETS:
             raise ConfigError(f"Consumed: offset_reset {self.offset_reset!r} is neither 'earliest' nor 'latest'")
         _check_optional(self.name, "Consumed name")
@@ -92,8 +86,7 @@ class Produced:
 
     def __post_init__(self) -> None:
         """Refuse what is no serde or partitioner."""
-        _check_serdes(self)
-        _check_function(self.partitioner, "partitioner", _PARTITIONER)
+        check_options(self, "Produced")
         _check_optional(self.name, "Produced name")
 
 
@@ -108,29 +101,28 @@ class Grouped:
     def __post_init__(self) -> None:
         """Refuse names that no topic can have, and what is no serde."""
         _check_optional(self.name, "Grouped name")
-        _check_serdes(self)
+        check_options(self, "Grouped")
 
 
 @dataclass(frozen=True)
 class Joined:
     """How a stream meets a table: `name` names the repartition topic of a re-keyed stream, and the buffer of `grace_ms`.
 
-    `value_serde` is the stream's, `other_value_serde` the table's. With `grace_ms` stream records wait so long in stream
-    time, so that the (versioned) table can catch up.
+    `value_serde` is the stream's, `other_value_serde` the table's. With `grace_ms` (or a timedelta) stream records wait
+    so long in stream time, so that the (versioned) table can catch up.
     """
 
     name: str | None = None
     key_serde: Any = None
     value_serde: Any = None
     other_value_serde: Any = None
-    grace_ms: int | None = None
+    grace_ms: Any = None
 
     def __post_init__(self) -> None:
         """Refuse names that no topic can have, negative times, and what is no serde."""
         _check_optional(self.name, "Joined name")
-        _check_serdes(self)
-        if self.grace_ms is not None and self.grace_ms < 0:
-            raise ConfigError(f"Joined: grace_ms is {self.grace_ms}: it cannot be negative")
+        _in_ms(self, "grace_ms")
+        check_options(self, "Joined")
 
 
 @dataclass(frozen=True)
@@ -154,10 +146,13 @@ class StreamJoined:
     topic_config: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse names that no topic can have, and what is no serde."""
-        _check_serdes(self)
+        """Refuse names that no topic can have, and what is no serde or supplier."""
+        check_options(self, "StreamJoined")
         _check_optional(self.name, "StreamJoined name")
         _check_optional(self.store_name, "StreamJoined store name")
+        for supplier in (self.this_store, self.other_store):
+            if supplier is not None:
+                of_type(StoreSupplier, supplier, "StreamJoined: a store")
 
 
 @dataclass(frozen=True)
@@ -171,8 +166,7 @@ class TableJoined:
     def __post_init__(self) -> None:
         """Refuse names that no topic can have, and what is no partitioner."""
         _check_optional(self.name, "TableJoined name")
-        _check_function(self.partitioner, "partitioner", _PARTITIONER)
-        _check_function(self.other_partitioner, "other partitioner", _PARTITIONER)
+        check_options(self, "TableJoined")
 
 
 @dataclass(frozen=True)
@@ -188,17 +182,14 @@ class Repartitioned:
     def __post_init__(self) -> None:
         """Refuse names that no topic can have, topics without partitions, and what is no serde or partitioner."""
         check_name(self.name, "Repartitioned name")
-        _check_serdes(self)
-        _check_function(self.partitioner, "partitioner", _PARTITIONER)
-        if self.partitions is not None and self.partitions < 1:
-            raise ConfigError(f"Repartitioned {self.name}: {self.partitions} partitions: use at least 1")
+        check_options(self, f"Repartitioned {self.name}")
 
 
 @dataclass(frozen=True)
 class Materialized:
     """How a result is stored, under which name. `store` is `rocksdb` (default) or `in-memory`; `as_` takes a supplier.
 
-    `retention_ms` is for windows and sessions. `logging=False` gives up the changelog, and with it the store's survival.
+    `retention_ms` (or a timedelta) is for windows and sessions. `logging=False` gives up the changelog, and with it the store's survival.
     `caching=False` emits every update, whatever the record cache's size. `rocksdb` has settings for this store, such as
     `{"compression": "zstd"}` (`engine.topology.rocksdb_settings`).
     """
@@ -206,7 +197,7 @@ class Materialized:
     name: str | None = None
     key_serde: Any = None
     value_serde: Any = None
-    retention_ms: int | None = None
+    retention_ms: Any = None
     logging: bool = True
     topic_config: dict[str, str] = field(default_factory=dict)
     caching: bool = True
@@ -216,13 +207,13 @@ class Materialized:
 
     def __post_init__(self) -> None:
         """Refuse what no store can be."""
-        rocksdb_settings.check(self.rocksdb, self.name or "of Materialized")
         _check_optional(self.name, "store name")
-        _check_serdes(self)
-        if self.store not in BACKENDS_BY_STORE:
+        _in_ms(self, "retention_ms")
+        check_options(self, "Materialized" if self.name is None else f"store {self.name}")
+        if not isinstance(self.store, str) or self.store not in BACKENDS_BY_STORE:
             raise ConfigError(f"Materialized {self.name}: store {self.store!r} is neither 'rocksdb' nor 'in-memory'")
-        if self.retention_ms is not None and self.retention_ms < 0:
-            raise ConfigError(f"Materialized {self.name}: retention_ms is {self.retention_ms}: it cannot be negative")
+        if self.supplier is not None:
+            of_type(StoreSupplier, self.supplier, "Materialized: the supplier")
 
     @classmethod
     def as_(
@@ -245,7 +236,7 @@ class Materialized:
         topic_config: dict[str, str] | None = None,
     ) -> Materialized:
         """The same store, with or without a changelog, whose topic settings `topic_config` overrides."""
-        return replace(self, logging=enabled, topic_config=dict(topic_config or {}))
+        return replace(self, logging=enabled, topic_config={} if topic_config is None else topic_config)
 
     def spec(self, kind: str, *, key_serde: Any = None, value_serde: Any = None, **shape: Any) -> StoreSpec:
         """The store's description. `kind` and `shape` (`window_ms`, `retention_ms`…) are what the operator needs.

@@ -24,18 +24,18 @@ NUMBERS = {
 CHOICES = {"compression": COMPRESSIONS, "bottommost_compression": COMPRESSIONS, "compaction": COMPACTIONS}
 
 
-def check(settings: Mapping[str, Any], store: str) -> None:
+def check(settings: Mapping[str, Any], what: str) -> None:
     """Raise ConfigError for a setting that cannot be given, or a value that it does not take."""
+    if not isinstance(settings, Mapping):
+        raise ConfigError(f"{what} is {settings!r}: give settings by name, such as {{'compression': 'zstd'}}")
     for name, value in settings.items():
         if name in CHOICES:
             if value not in CHOICES[name]:
-                raise ConfigError(f"store {store}: rocksdb {name} {value!r} is none of {', '.join(CHOICES[name])}")
+                raise ConfigError(f"{what} {name} {value!r} is none of {', '.join(CHOICES[name])}")
         elif name in NUMBERS:
             lowest, highest = NUMBERS[name]
             if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
-                raise ConfigError(
-                    f"store {store}: rocksdb {name} is {value!r}: give a whole number from {lowest:,} to {highest:,}"
-                )
+                raise ConfigError(f"{what} {name} is {value!r}: give a whole number from {lowest:,} to {highest:,}")
         else:
             known = ", ".join(sorted([*CHOICES, *NUMBERS]))
-            raise ConfigError(f"store {store}: rocksdb setting {name!r} cannot be given. Those that can: {known}")
+            raise ConfigError(f"{what} setting {name!r} cannot be given. Those that can: {known}")

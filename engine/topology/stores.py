@@ -7,8 +7,7 @@ from typing import Any
 
 from engine.errors import ConfigError
 from engine.names import check_name
-from engine.serdes.serde import check_serde
-from engine.topology import rocksdb_settings
+from engine.topology.arguments import check_options
 
 KINDS = ("key-value", "window", "session", "versioned")
 BACKENDS = ("rocksdb", "memory", "lru")
@@ -54,9 +53,7 @@ class StoreSpec:
             raise ConfigError(f"store {self.name}: kind {self.kind!r} is none of {', '.join(KINDS)}")
         if self.backend not in BACKENDS:
             raise ConfigError(f"store {self.name}: backend {self.backend!r} is none of {', '.join(BACKENDS)}")
-        rocksdb_settings.check(self.rocksdb, self.name)
-        check_serde(self.key_serde, f"store {self.name}: key_serde")
-        check_serde(self.value_serde, f"store {self.name}: value_serde")
+        check_options(self, f"store {self.name}")
 
     def shape(self) -> dict[str, Any]:
         """Everything but serdes and supplier, as JSON can carry it: enough to build a store of the same layout."""

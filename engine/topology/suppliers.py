@@ -97,8 +97,6 @@ class Stores:
         name: str, max_entries: int, key_serde: Any = None, value_serde: Any = None, *, timestamped: bool = False
     ) -> StoreSupplier:
         """Key to value in memory, at most `max_entries`: the least recently used one leaves first."""
-        if max_entries < 1:
-            raise ConfigError(f"store {name}: max_entries is {max_entries}: use at least 1")
         spec = StoreSpec(name, "key-value", "lru", key_serde, value_serde, timestamped=timestamped)
         return StoreSupplier(spec.with_(max_entries=max_entries))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -148,8 +149,8 @@ def test_any_kind_of_function_maps_values(mapper: Any) -> None:
         (lambda serde: Grouped("g", serde), "Grouped: key_serde"),
         (lambda serde: Joined("j", None, serde), "Joined: value_serde"),
         (lambda serde: StreamJoined("j", None, None, serde), "StreamJoined: other_value_serde"),
-        (lambda serde: Repartitioned("r", serde), "Repartitioned: key_serde"),
-        (lambda serde: Materialized("m", None, serde), "Materialized: value_serde"),
+        (lambda serde: Repartitioned("r", serde), "Repartitioned r: key_serde"),
+        (lambda serde: Materialized("m", None, serde), "store m: value_serde"),
         (lambda serde: Stores.persistent_key_value("s", serde), "store s: key_serde"),
         (lambda serde: Stores.in_memory_session("s", 5).serdes(None, serde), "store s: value_serde"),
     ],
@@ -157,6 +158,36 @@ def test_any_kind_of_function_maps_values(mapper: Any) -> None:
 def test_what_is_no_serde_is_refused(give: Any, where: str, serde: Any) -> None:
     with pytest.raises(ConfigError, match=f"^{where} is .*: give a serde, such as serdes.string"):
         give(serde)
+
+
+@pytest.mark.parametrize(
+    ("give", "says"),
+    [
+        (lambda: Joined("j", grace_ms=-1), "Joined: grace_ms is -1: give a whole number, 0 or more"),
+        (lambda: Joined("j", grace_ms="5"), "Joined: grace_ms is '5': give a whole number"),
+        (lambda: Materialized("m", retention_ms=1.5), "store m: retention_ms is 1.5: give a whole number"),
+        (lambda: Materialized("m", logging="no"), "store m: logging is 'no': give True or False"),
+        (lambda: Materialized("m", caching=None), "store m: caching is None: give True or False"),
+        (lambda: Materialized("m", topic_config={"retention.ms": 5}), "store m: topic_config .*as text"),
+        (lambda: Materialized("m", rocksdb=[]), r"store m: rocksdb is \[\]: give settings by name"),
+        (lambda: Materialized("m", rocksdb={"block_size": 1}), "store m: rocksdb block_size is 1: give a whole"),
+        (lambda: Materialized("m", store=[]), "neither 'rocksdb' nor 'in-memory'"),
+        (lambda: Repartitioned("r", partitions=0), "Repartitioned r: partitions is 0: give a whole number, 1 or more"),
+        (lambda: StreamJoined("j", single_store=1), "StreamJoined: single_store is 1: give True or False"),
+        (lambda: StreamJoined("j", this_store="s"), "a store is given as 's': give a StoreSupplier"),
+        (lambda: Stores.lru_map("s", 0), "store s: max_entries is 0: give a whole number, 1 or more"),
+        (lambda: Stores.in_memory_key_value("s").max_bytes("1 GiB"), "store s: max_bytes is '1 GiB'"),
+        (lambda: Stores.persistent_key_value("s", timestamped=1), "store s: timestamped is 1"),
+    ],
+)
+def test_an_option_that_is_not_what_its_name_stands_for_is_refused(give: Any, says: str) -> None:
+    with pytest.raises((ConfigError, TopologyError), match=says):
+        give()
+
+
+def test_times_are_given_in_ms_or_as_timedeltas() -> None:
+    assert Joined("j", grace_ms=timedelta(seconds=1)).grace_ms == 1_000
+    assert Materialized("m", retention_ms=timedelta(days=1)).retention_ms == 86_400_000
 
 
 @pytest.mark.parametrize("topic", ["", "a b", "x/y", "..", "x" * 250])

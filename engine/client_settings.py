@@ -87,16 +87,21 @@ def check(settings: Mapping[str, str]) -> dict[str, str]:
 
 
 def parse(text: str) -> dict[str, str]:
-    """Read `name=value` pairs, one a line or separated by commas (`ENGINE_CLIENT_SETTINGS`)."""
+    """Read `name=value` pairs (`ENGINE_CLIENT_SETTINGS`)."""
+    return check(pairs(text, "client setting"))
+
+
+def pairs(text: str, what: str) -> dict[str, str]:
+    """Read `name=value` pairs, one a line or separated by commas; raise ConfigError for what is none."""
     found: dict[str, str] = {}
     for part in text.replace("\n", ",").split(","):
         if not part.strip():
             continue
         name, equals, value = part.partition("=")
         if not equals:
-            raise ConfigError(f"client setting {part.strip()!r} is no name=value pair")
+            raise ConfigError(f"{what} {part.strip()!r} is no name=value pair")
         found[name.strip()] = value.strip()
-    return check(found)
+    return found
 
 
 def of_kind(settings: Mapping[str, str], kind: frozenset[str]) -> dict[str, str]:

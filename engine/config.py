@@ -4,13 +4,16 @@ Read by everything that runs; changed by nothing. From the environment each fiel
 `ENGINE_COMMIT_INTERVAL_MS`; `ENGINE_CLIENT_SETTINGS` takes `name=value` pairs. Times are ms, sizes bytes.
 """
 
+import logging
 import os
 import socket
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, Self
+from types import NoneType
+from typing import Any, Literal, Self, get_args, get_origin
 
 from engine import client_settings
 from engine.errors import ConfigError
@@ -33,7 +36,19 @@ RESTORE_PROCESSES_CORES_MIN = 4
 # Beside a loop with work enough a restore gets so much of one core (docs/decisions/0012).
 RESTORE_SHARE_MIN_PERCENT = 10
 ENVIRONMENT_PREFIX = "ENGINE_"
+# As `difflib` has it: a letter or a unit that is missing is told, another word is not.
+MISSPELT_SIMILARITY_MIN = 0.85
+# What a field takes, by a part of its declared type.
+_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "Mapping": ((Mapping,), "names and values, a mapping"),
+    "Path": ((str, Path), "a path"),
+    "bool": ((bool,), "True or False"),
+    "int": ((int,), "a whole number"),
+    "str": ((str,), "text"),
+}
 LOOPBACK_ANY_PORT = "127.0.0.1:0"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -98,6 +113,7 @@ class EngineConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot run, each with its remedy."""
+        _check_types(self)
         check_name(self.application_id, "application id")
         for name in ("instance_id", "group_instance_id", "dead_letter_topic"):
             if getattr(self, name) is not None:
@@ -140,7 +156,7 @@ class EngineConfig:
         }  # fmt: skip
         for name, bound in lowest.items():
             value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < bound):
+            if value is not None and value < bound:
                 raise ConfigError(f"{name} is {value!r}: it must be a whole number of at least {bound}")
         if self.restore_share_min_percent > 100:  # noqa: PLR2004 - per cent
             raise ConfigError(f"restore_share_min_percent is {self.restore_share_min_percent}: it must be at most 100")
@@ -201,9 +217,10 @@ class EngineConfig:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None, **given: Any) -> Self:
-        """Settings from `ENGINE_*`; what is `given` and not None wins. Raises ConfigError for a value or name it cannot read."""
+        """Settings from `ENGINE_*`; what is `given` and not None wins. Raises ConfigError for a value that it cannot read."""
         environment = os.environ if environment is None else environment
         known = {f"{ENVIRONMENT_PREFIX}{f.name.upper()}": f for f in fields(cls)}
+        _warn_of_misspellings(environment, known)
         found: dict[str, Any] = {}
         for name, text in environment.items():
             if name in known and text != "":
@@ -228,7 +245,7 @@ def new_instance_id() -> str:
 
 def _read(name: str, kind: str, text: str) -> Any:
     if "Mapping" in kind:
-        return client_settings.parse(text) if name.endswith("CLIENT_SETTINGS") else _pairs(text)
+        return client_settings.parse(text) if name.endswith("CLIENT_SETTINGS") else client_settings.pairs(text, name)
     if "Path" in kind:
         return Path(text)
     if "bool" in kind:
@@ -245,5 +262,24 @@ def _read(name: str, kind: str, text: str) -> Any:
     return text
 
 
-def _pairs(text: str) -> dict[str, str]:
-    return dict(part.split("=", 1) for part in text.replace("\n", ",").split(",") if "=" in part)
+def _check_types(config: EngineConfig) -> None:
+    """Refuse values that are not what a field is declared as."""
+    for each in fields(config):
+        given = getattr(config, each.name)
+        if get_origin(each.type) is Literal or (given is None and NoneType in get_args(each.type)):
+            continue
+        kinds, words = next(known for kind, known in _KINDS.items() if kind in str(each.type))
+        if not isinstance(given, kinds) or (isinstance(given, bool) and bool not in kinds):
+            raise ConfigError(f"{each.name} is {given!r}: give {words}")
+        if given == "" and Path in kinds:
+            raise ConfigError(f"{each.name} is empty: give a path")
+    if not all(isinstance(part, str) for pair in config.topic_settings.items() for part in pair):
+        raise ConfigError(f"topic_settings is {config.topic_settings!r}: give names and values as text")
+
+
+def _warn_of_misspellings(environment: Mapping[str, str], known: Iterable[str]) -> None:
+    """Other programs may have variables of this prefix, so one that is no setting passes; one that is almost a setting is told."""
+    for name in environment:
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in known:
+            for near in get_close_matches(name, known, 1, MISSPELT_SIMILARITY_MIN):
+                log.warning("%s is no setting and is ignored: did you mean %s?", name, near)

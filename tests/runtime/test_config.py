@@ -22,6 +22,16 @@ from engine.errors import ConfigError
         ({"offset_reset": "middle"}, "offset_reset"),
         ({"bootstrap_servers": " "}, "bootstrap_servers"),
         ({"replication_factor": 0}, "replication_factor"),
+        ({"replication_factor": None}, "replication_factor is None: give a whole number"),
+        ({"poll_records": True}, "poll_records is True: give a whole number"),
+        ({"session_timeout_ms": "10 s"}, "session_timeout_ms is '10 s': give a whole number"),
+        ({"caching": "no"}, "caching is 'no': give True or False"),
+        ({"bootstrap_servers": ["a:9092"]}, "bootstrap_servers is .*: give text"),
+        ({"listen": 8080}, "listen is 8080: give text"),
+        ({"state_dir": 5}, "state_dir is 5: give a path"),
+        ({"state_dir": ""}, "state_dir is empty"),
+        ({"topic_settings": {"retention.ms": 5}}, "topic_settings .*as text"),
+        ({"client_settings": []}, "client_settings is .*: give names and values"),
     ],
 )
 def test_a_wrong_setting_is_named(settings, words):
@@ -82,6 +92,19 @@ def test_the_environment_fills_what_was_not_given():
 def test_an_unreadable_variable_is_named(name, text):
     with pytest.raises(ConfigError, match=name):
         EngineConfig.from_environment({"ENGINE_APPLICATION_ID": "shop", name: text})
+
+
+def test_a_pair_that_is_none_is_refused():
+    with pytest.raises(ConfigError, match=r"ENGINE_TOPIC_SETTINGS 'retention.ms' is no name=value pair"):
+        EngineConfig.from_environment({"ENGINE_APPLICATION_ID": "shop", "ENGINE_TOPIC_SETTINGS": "retention.ms"})
+
+
+def test_a_misspelt_variable_is_told_and_another_programs_is_not(caplog):
+    environment = {"ENGINE_APPLICATION_ID": "shop", "ENGINE_COMMIT_INTERVAL": "5", "ENGINE_COLOUR": "red"}
+    assert EngineConfig.from_environment(environment).commit_interval_ms is None
+    assert [record.getMessage() for record in caplog.records] == [
+        "ENGINE_COMMIT_INTERVAL is no setting and is ignored: did you mean ENGINE_COMMIT_INTERVAL_MS?"
+    ]
 
 
 def test_no_secret_is_shown():

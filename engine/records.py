@@ -143,6 +143,15 @@ class Batch:
             pick(self.offsets),
         )
 
+    def others(self, indices: list[int]) -> list[int]:
+        """The indices of all records but those at `indices`, in order."""
+        gone = set(indices)
+        return [row for row in range(len(self.keys)) if row not in gone]
+
+    def without(self, indices: list[int]) -> Batch:
+        """All records but those at `indices`."""
+        return self.take(self.others(indices)) if indices else self
+
     def serialized_keys(self, serde: Any) -> list[Any]:
         """The keys' bytes under `serde` (None stays None), without serialising again where they are known."""
         if self.raw_keys is not None and self.key_serde is serde:

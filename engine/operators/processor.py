@@ -115,7 +115,7 @@ def storable(context: NodeContext, batch: Batch, serde: Serde) -> Batch:
             serde.serialize(value)
 
     _, skipped = apply_each(written, lambda row, error: context.failed(batch, row, error), batch.values)
-    return batch.take([row for row in range(len(batch)) if row not in set(skipped)])
+    return batch.without(skipped)
 
 
 def _unchecked(_value: Any) -> None:

@@ -37,7 +37,7 @@ class SinkProcessor(Processor):
         topics, skipped = apply_each(
             self._named, lambda row, error: self.context.failed(batch, row, error), batch.keys, batch.values
         )
-        rows = [row for row in range(len(batch)) if row not in set(skipped)]
+        rows = batch.others(skipped)
         start = 0
         # Runs of one topic go together: the order across topics stays the records' own.
         for end in range(1, len(rows) + 1):
@@ -64,7 +64,7 @@ class SinkProcessor(Processor):
             return
         partitions, skipped = self._partitions(topic, batch, key_serde)
         if skipped:
-            rows = [row for row in range(len(batch)) if row not in set(skipped)]
+            rows = batch.others(skipped)
             batch = batch.take(rows)
             keys, values, partitions = ([column[row] for row in rows] for column in (keys, values, partitions or ()))
         self.context.send(topic, keys, values, batch.timestamps, batch.headers, partitions)

@@ -32,14 +32,6 @@ class _Calling(Processor):
         return apply_each(function, lambda row, error: self.context.failed(batch, row, error), *columns)
 
 
-def without(batch: Batch, skipped: list[int]) -> Batch:
-    """The batch without some rows."""
-    if not skipped:
-        return batch
-    gone = set(skipped)
-    return batch.take([row for row in range(len(batch)) if row not in gone])
-
-
 @implements(Filter)
 class FilterProcessor(_Calling):
     """Keeps or leaves out what the predicate holds for."""
@@ -80,7 +72,7 @@ class MapProcessor(_Calling):
 
         pairs, skipped = self.apply(pair, batch, batch.keys, batch.values)
         if skipped:
-            batch = without(batch, skipped)
+            batch = batch.without(skipped)
             pairs = [found for found in pairs if found is not None]
         keys, values = map(list, zip(*pairs, strict=True)) if pairs else ([], [])
         return Batch(keys, values, batch.timestamps, headers=batch.headers, topic=batch.topic, offsets=batch.offsets)
@@ -94,7 +86,7 @@ class MapValuesProcessor(_Calling):
         """Call the mapper on each row."""
         columns = (batch.keys, batch.values) if self.operation.with_key else (batch.values,)
         values, skipped = self.apply(self.operation.mapper, batch, *columns)
-        return without(batch.with_values(values), skipped)
+        return batch.with_values(values).without(skipped)
 
 
 def _spread(batch: Batch, groups: list[Any], keys: list[Any] | None) -> Batch:
@@ -158,7 +150,7 @@ class SelectKeyProcessor(_Calling):
         out = Batch(
             keys, batch.values, batch.timestamps, headers=batch.headers, topic=batch.topic, offsets=batch.offsets
         )
-        return without(out, skipped)
+        return out.without(skipped)
 
 
 @implements(Peek)
@@ -168,7 +160,7 @@ class PeekProcessor(_Calling):
     def process(self, batch: Batch) -> Output:
         """Call the action on each row."""
         _, skipped = self.apply(self.operation.action, batch, batch.keys, batch.values)
-        return without(batch, skipped)
+        return batch.without(skipped)
 
 
 @implements(ForEach)

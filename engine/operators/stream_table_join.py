@@ -62,8 +62,7 @@ class StreamTableJoinProcessor(Processor):
                 batch.values,
             )
             if skipped:
-                gone = set(skipped)
-                mapped = [row for row in range(len(tables)) if row not in gone]
+                mapped = batch.others(skipped)
                 batch, tables = batch.take(mapped), [tables[row] for row in mapped]
         if None not in batch.values and (operation.left or None not in tables):
             return batch, tables
@@ -110,11 +109,7 @@ class StreamTableJoinProcessor(Processor):
             batch.values,
             rights,
         )
-        joined = batch.with_values(values)
-        if not skipped:
-            return joined
-        gone = set(skipped)
-        return joined.take([row for row in range(len(values)) if row not in gone])
+        return batch.with_values(values).without(skipped)
 
     def _process_buffered(self, batch: Batch, tables: list[Any]) -> Output:
         """One record at a time: each may release records that waited, and their order is what users see."""

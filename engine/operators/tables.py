@@ -11,7 +11,6 @@ from typing import Any
 from engine.operators.context import NodeContext
 from engine.operators.keyed_state import Entry, KeyedState, Updates, by_row, open_state
 from engine.operators.processor import Output, Processor, apply_each, implements, storable
-from engine.operators.stateless import without
 from engine.records import Batch
 from engine.topology.tables import StreamToTable, TableFilter, TableMapValues, TableSource, TableToStream
 
@@ -95,13 +94,13 @@ class TableFilterProcessor(TableProcessor):
         news, skipped = self._filtered(batch, batch.values)
         drop_empty = operation.send_old and not operation.keep_empty
         if self._state is not None:
-            changed = without(_changes(batch, news, [None] * len(batch)), skipped)
+            changed = _changes(batch, news, [None] * len(batch)).without(skipped)
             return self.put(self._state, changed, drop_empty=drop_empty) if changed.keys else None
         olds = [None] * len(batch)
         if operation.send_old:
             olds, failed = self._filtered(batch, batch.olds or olds)
             skipped = sorted({*skipped, *failed})
-        out = without(_changes(batch, news, olds, latest=batch.latest), skipped)
+        out = _changes(batch, news, olds, latest=batch.latest).without(skipped)
         if drop_empty and out.olds is not None:
             pairs = zip(out.values, out.olds, strict=True)
             out = out.take([row for row, pair in enumerate(pairs) if pair != (None, None)])
@@ -124,13 +123,13 @@ class TableMapValuesProcessor(TableProcessor):
         """Map new values, and old ones where they are sent on without a store."""
         news, skipped = self._mapped(batch, batch.values)
         if self._state is not None:
-            changed = without(_changes(batch, news, [None] * len(batch)), skipped)
+            changed = _changes(batch, news, [None] * len(batch)).without(skipped)
             return self.put(self._state, changed) if changed.keys else None
         olds = [None] * len(batch)
         if self.operation.send_old:
             olds, failed = self._mapped(batch, batch.olds or olds)
             skipped = sorted({*skipped, *failed})
-        return without(_changes(batch, news, olds, latest=batch.latest), skipped)
+        return _changes(batch, news, olds, latest=batch.latest).without(skipped)
 
     def _mapped(self, batch: Batch, values: list[Any]) -> tuple[list[Any], list[int]]:
         mapper, with_key = self.operation.mapper, self.operation.with_key

@@ -23,7 +23,7 @@ def check_callable(function: Function, what: str, *calls: str) -> Function:
     """
     if not callable(function):
         raise TopologyError(f"the {what} is {function!r}: give a function")
-    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+    if _is_async(function) or _is_async(type(function).__call__):
         raise TopologyError(f"the {what} {_name(function)} is async: the engine calls functions without awaiting them")
     signature = _signature(function)
     if signature is not None and not any(_fits(signature, call) for call in calls):
@@ -60,6 +60,10 @@ def _fits(signature: inspect.Signature, call: str) -> bool:
     except TypeError:
         return False
     return True
+
+
+def _is_async(function: Any) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
 
 
 def _name(function: Callable[..., Any]) -> str:

@@ -117,6 +117,16 @@ def test_a_function_that_cannot_be_called_so_is_refused(give: Any, what: str, ca
         give(waits)
 
 
+class Waits:
+    async def __call__(self, *_: Any) -> Any:
+        """What it returns is a coroutine as well."""
+
+
+def test_an_object_whose_call_is_async_is_refused() -> None:
+    with pytest.raises(TopologyError, match="is async"):
+        stream().map_values(Waits())
+
+
 class Called:
     def __call__(self, value: Any) -> Any:
         return value

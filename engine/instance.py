@@ -52,7 +52,7 @@ from engine.runtime.swaps import Swaps
 from engine.runtime.tasks import Tasks
 from engine.runtime.warm_up import WarmUp
 from engine.stores import memory_budget
-from engine.topology.builder import StreamsBuilder
+from engine.topology.builder import StreamsBuilder, topology_of
 from engine.topology.topology import Topology
 
 log = logging.getLogger(__name__)
@@ -435,14 +435,12 @@ class Engine:
 
 
 def _topology(build: Build) -> Topology:
-    builder = StreamsBuilder()
     try:
-        build(builder)
+        return topology_of(build)
     except StatehouseError:
         raise
     except Exception as error:
         raise Fatal(f"the build function raised {type(error).__name__}: {error}") from error
-    return builder.build()
 
 
 def _now_ms() -> int:

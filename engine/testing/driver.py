@@ -23,7 +23,7 @@ from engine.stores import open_store
 from engine.testing.captured import CapturedTopics, Sent
 from engine.testing.linear import linear_sources
 from engine.testing.topics import TestInputTopic, TestOutputTopic
-from engine.topology.builder import StreamsBuilder
+from engine.topology.builder import StreamsBuilder, topology_of
 from engine.topology.operations import GlobalSource, Sink, Source
 from engine.topology.topology import Topology
 
@@ -302,6 +302,4 @@ def _topology(build: Any) -> Topology:
         return build
     if isinstance(build, StreamsBuilder):
         return build.build()
-    builder = StreamsBuilder()
-    build(builder)
-    return builder.build()
+    return topology_of(build)

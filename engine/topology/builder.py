@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from typing import Any
 
 from engine.errors import TopologyError
 from engine.names import check_topic
+from engine.topology.callables import check_callable
 from engine.topology.graph import Graph
 from engine.topology.operations import GlobalSource, Source
 from engine.topology.options import Consumed, Materialized, materialized_as, need_materialized, of_type
@@ -108,6 +109,14 @@ class StreamsBuilder:
             if isinstance(node.operation, Source) and not node.operation.internal and _same(node.operation, source):
                 return node.name
         return self.graph.add(source, name=consumed.name)
+
+
+def topology_of(build: Callable[[StreamsBuilder], Any]) -> Topology:
+    """The topology that a user's function makes. Raises TopologyError if it takes no builder; what it raises passes."""
+    check_callable(build, "build function", "builder")
+    builder = StreamsBuilder()
+    build(builder)
+    return builder.build()
 
 
 def _consumed(given: Consumed | None) -> Consumed:

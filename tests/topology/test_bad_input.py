@@ -27,6 +27,7 @@ from engine import (
     serdes,
 )
 from engine.errors import ConfigError, TopologyError
+from engine.topology.builder import topology_of
 
 TEXT = serdes.string
 TEXTS = Consumed(TEXT, TEXT)
@@ -258,6 +259,19 @@ def test_options_of_another_kind_are_refused(give: Any, says: str) -> None:
 def test_what_comes_from_another_builder_is_refused(meet: Any) -> None:
     with pytest.raises(TopologyError, match="from another StreamsBuilder"):
         meet()
+
+
+def no_builder() -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("build", "says"),
+    [(no_builder, r"no_builder takes \(\) .*\(builder\)"), (waits, "is async"), (5, "give a function")],
+)
+def test_a_build_function_that_takes_no_builder_is_refused(build: Any, says: str) -> None:
+    with pytest.raises(TopologyError, match=f"the build function .*{says}"):
+        topology_of(build)
 
 
 class Half:

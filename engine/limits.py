@@ -7,5 +7,5 @@ NAME_LENGTH_MAX = 200
 TOPIC_LENGTH_MAX = 249
 # Records of one poll: large enough that per-batch costs vanish, small enough that a batch ends well within a commit.
 POLL_RECORDS_MAX = 20_000
-# A processor that forwards to itself through user code would recurse for ever.
-FORWARD_DEPTH_MAX = 200
+# Operators that a record may pass one below the other. Each takes up to six frames of Python's stack, which has 1000.
+PATH_LENGTH_MAX = 140

@@ -73,7 +73,7 @@ class StreamsBuilder:
         spec = store.spec if isinstance(store, StoreSupplier) else store
         if not isinstance(spec, StoreSpec):
             raise TopologyError(f"{store!r} is no store: make one with Stores.…")
-        return self.graph.add_store(spec).name
+        return self.graph.add_store(spec, shared=True).name
 
     def check_same(self, *others: Any) -> None:
         """Raise TopologyError for streams and tables of another builder."""

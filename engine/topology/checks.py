@@ -12,6 +12,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import TopologyError
+from engine.limits import PATH_LENGTH_MAX
 from engine.topology.graph import Node
 from engine.topology.join_operations import StreamJoinSide, StreamTableJoin
 from engine.topology.operations import GlobalSource, Operation, Sink, Source
@@ -80,6 +81,19 @@ def check_serdes(topology: Topology) -> None:
             "; ".join(complaints) + ": bind the serde by hand where the stream or table is made, for instance "
             "Consumed(key_serde, serdes.avro(…).for_topic('flights', is_key=False))"
         )
+
+
+def check_length(topology: Topology) -> None:
+    """Raise TopologyError for a path of more operators than a record can pass."""
+    longest: dict[str, int] = {}
+    for sub in topology.sub_topologies:
+        for name in sub.nodes:  # parents first
+            longest[name] = 1 + max((longest[parent] for parent in topology.nodes[name].parents), default=0)
+            if longest[name] > PATH_LENGTH_MAX:
+                raise TopologyError(
+                    f"more than {PATH_LENGTH_MAX} operators stand one below the other, down to {name}: do more in one of "
+                    "them, or part them by a repartition topic"
+                )
 
 
 def _without_topic(node: Node) -> Iterator[str]:

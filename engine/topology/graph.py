@@ -67,11 +67,16 @@ class Graph:
         self.nodes[name] = Node(name, operation, tuple(parents), tuple(stores))
         return name
 
-    def add_store(self, spec: StoreSpec, *, is_global: bool = False) -> StoreSpec:
-        """Register a store; the same name twice is refused unless both descriptions agree."""
+    def add_store(self, spec: StoreSpec, *, is_global: bool = False, shared: bool = False) -> StoreSpec:
+        """Register a store. A name that is taken is refused, unless the store may be `shared` and is described alike."""
         known = self.stores.get(spec.name)
         if known is not None and known != spec:
             raise TopologyError(f"two different stores are named {spec.name!r}: rename one of them")
+        if known is not None and not shared:
+            raise TopologyError(
+                f"two operators would keep what they know in one store, {spec.name!r}: give one of them another name. A "
+                f"processor reads another operator's store with process(…, stores=[{spec.name!r}])"
+            )
         self.stores[spec.name] = spec
         if is_global:
             self.global_stores.add(spec.name)

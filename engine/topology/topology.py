@@ -10,7 +10,7 @@ import orjson
 
 from engine.errors import TopologyError
 from engine.names import changelog_topic, repartition_topic
-from engine.topology.checks import check_serdes
+from engine.topology.checks import check_length, check_serdes
 from engine.topology.graph import Graph, Node, SubTopology, children_of, describe_value, sub_topologies
 from engine.topology.join_operations import ForeignKeyReceive, home
 from engine.topology.operations import GlobalSource, Sink, Source
@@ -41,6 +41,7 @@ class Topology:
         self.children = children_of(self.nodes)
         self._check_sources()
         check_serdes(self)
+        check_length(self)
 
     def _check_sources(self) -> None:
         read_by: dict[tuple[str, bool], str] = {}

@@ -27,6 +27,7 @@ from engine import (
     serdes,
 )
 from engine.errors import ConfigError, TopologyError
+from engine.limits import PATH_LENGTH_MAX
 from engine.topology.builder import topology_of
 
 TEXT = serdes.string
@@ -259,6 +260,54 @@ def test_options_of_another_kind_are_refused(give: Any, says: str) -> None:
 def test_what_comes_from_another_builder_is_refused(meet: Any) -> None:
     with pytest.raises(TopologyError, match="from another StreamsBuilder"):
         meet()
+
+
+def one_store(build: Any) -> Any:
+    builder = StreamsBuilder()
+    build(builder, builder.stream("in", TEXTS))
+    return builder
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda b, s: [each.group_by_key().count("c") for each in (s, b.stream("other", TEXTS))],
+        lambda _, s: [s.group_by_key().windowed_by(TimeWindows.of(5)).count("c") for _ in "12"],
+        lambda b, _: [b.table("t", TEXTS, Materialized("c")) for _ in "12"],
+        lambda b, _: [table(b, "a").filter(max, "c"), table(b, "b").filter(max, "c")],
+        lambda b, _: [table(b, "a").join(table(b, "b"), max, "c"), table(b, "d").join(table(b, "e"), max, "c")],
+        lambda _, s: [s.group_by_key().cogroup(max).aggregate(str, Materialized("c", TEXT, TEXT)) for _ in "12"],
+    ],
+)
+def test_two_operators_do_not_share_a_store(build: Any) -> None:
+    with pytest.raises(TopologyError, match="two operators would keep what they know in one store, 'c'"):
+        one_store(build)
+
+
+def test_processors_may_share_a_store_and_read_an_operators() -> None:
+    shared = Stores.in_memory_key_value("s", TEXT, TEXT)
+
+    def build(_: Any, stream: Any) -> None:
+        stream.group_by_key().count("c")
+        for _ in "12":
+            stream.process(Processor, [shared, "c"])
+
+    assert set(one_store(build).graph.stores) == {"c", "s"}
+
+
+@pytest.mark.parametrize("deeper", [lambda s: s.map_values(str), lambda s: s.process(Processor)])
+def test_a_path_that_no_record_can_pass_is_refused(deeper: Any) -> None:
+    def deep(operators: int) -> Any:
+        builder = StreamsBuilder()
+        stream = builder.stream("in", TEXTS)
+        for _ in range(operators):
+            stream = deeper(stream)
+        stream.to("out")
+        return builder
+
+    deep(PATH_LENGTH_MAX - 2).build()
+    with pytest.raises(TopologyError, match=f"more than {PATH_LENGTH_MAX} operators stand one below the other"):
+        deep(PATH_LENGTH_MAX - 1).build()
 
 
 def no_builder() -> None:

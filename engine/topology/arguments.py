@@ -53,6 +53,7 @@ _TAKES: dict[str, Check] = {
     "retain_duplicates": _flag,
     "emit_final": _flag,
     "single_store": _flag,
+    "emit_early": _flag,
     "topic_config": _texts,
     "rocksdb": rocksdb_settings.check,
     "retention_ms": _whole(0),
@@ -63,6 +64,8 @@ _TAKES: dict[str, Check] = {
     "partitions": _whole(1),
     "max_entries": _whole(1),
     "max_bytes": _whole(1),
+    "records_max": _whole(0),
+    "bytes_max": _whole(0),
 }
 
 

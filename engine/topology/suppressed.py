@@ -12,8 +12,10 @@ from typing import Any, ClassVar
 
 from engine.errors import ConfigError, TopologyError
 from engine.names import check_name
+from engine.topology.arguments import check_options
 from engine.topology.durations import read_durations
 from engine.topology.graph import Graph
+from engine.topology.options import of_type
 from engine.topology.stores import StoreSpec
 from engine.topology.table import Table
 from engine.topology.views import TableView
@@ -34,10 +36,8 @@ class BufferConfig:
     topic_config: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse negative bounds."""
-        for bound, unit in ((self.records_max, "records"), (self.bytes_max, "bytes")):
-            if bound is not None and bound < 0:
-                raise ConfigError(f"BufferConfig: the bound of {bound} {unit} is negative")
+        """Refuse what bounds no buffer."""
+        check_options(self, "BufferConfig")
 
     @classmethod
     def unbounded(cls) -> BufferConfig:
@@ -76,7 +76,7 @@ class BufferConfig:
 
     def with_logging(self, topic_config: dict[str, str] | None = None) -> BufferConfig:
         """Keep a changelog (the default), with settings of its topic."""
-        return replace(self, logging=True, topic_config=dict(topic_config or {}))
+        return replace(self, logging=True, topic_config={} if topic_config is None else topic_config)
 
     def with_logging_disabled(self) -> BufferConfig:
         """Keep no changelog: what waits is lost with the process."""
@@ -101,6 +101,7 @@ class Suppressed:
         """Refuse names that no topic can have, and final results that could be sent early."""
         if self.name is not None:
             check_name(self.name, "Suppressed name")
+        of_type(_Buffer, self.buffer, "the buffer of a suppression")
         if self.wait_ms is not None and self.wait_ms < 0:
             raise ConfigError(f"Suppressed: the time limit is {self.wait_ms} ms: it cannot be negative")
         bounded = self.buffer.records_max is not None or self.buffer.bytes_max is not None
@@ -123,14 +124,14 @@ class Suppressed:
         wait_ms = read_durations("Suppressed", given, "limit")["limit"]
         if wait_ms is None:
             raise ConfigError("Suppressed.until_time_limit: the limit is missing: give it, e.g. minutes=5")
-        return cls(wait_ms, buffer or BufferConfig.unbounded(), name)
+        return cls(wait_ms, BufferConfig.unbounded() if buffer is None else buffer, name)
 
     @classmethod
     def until_window_closes(cls, buffer: _Buffer | str | None = None, name: str | None = None) -> Suppressed:
         """Send one result a window, when it has closed: its end and its grace have passed in stream time."""
         if isinstance(buffer, str):
             buffer, name = None, name or buffer
-        return cls(None, buffer or BufferConfig.unbounded(), name)
+        return cls(None, BufferConfig.unbounded() if buffer is None else buffer, name)
 
     def with_name(self, name: str) -> Suppressed:
         """The same under a name; the buffer is `<name>-store`."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from engine import (
+    BufferConfig,
     Consumed,
     Grouped,
     Joined,
@@ -22,6 +23,7 @@ from engine import (
     Stores,
     StreamJoined,
     StreamsBuilder,
+    Suppressed,
     TableJoined,
     TimeWindows,
     serdes,
@@ -187,6 +189,9 @@ def test_what_is_no_serde_is_refused(give: Any, where: str, serde: Any) -> None:
         (lambda: Repartitioned("r", partitions=0), "Repartitioned r: partitions is 0: give a whole number, 1 or more"),
         (lambda: StreamJoined("j", single_store=1), "StreamJoined: single_store is 1: give True or False"),
         (lambda: StreamJoined("j", this_store="s"), "a store is given as 's': give a StoreSupplier"),
+        (lambda: BufferConfig.max_records(-1), "BufferConfig: records_max is -1: give a whole number, 0 or more"),
+        (lambda: BufferConfig.max_bytes("1 MB"), "BufferConfig: bytes_max is '1 MB'"),
+        (lambda: Suppressed.until_time_limit(5, 10), r"the buffer of a suppression .*give a BufferConfig"),
         (lambda: Stores.lru_map("s", 0), "store s: max_entries is 0: give a whole number, 1 or more"),
         (lambda: Stores.in_memory_key_value("s").max_bytes("1 GiB"), "store s: max_bytes is '1 GiB'"),
         (lambda: Stores.persistent_key_value("s", timestamped=1), "store s: timestamped is 1"),

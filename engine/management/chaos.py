@@ -24,6 +24,7 @@ from engine.errors import ConfigError, StatehouseError
 from engine.hosting.children import command_line
 from engine.testing.chaos import Chaos, Report, Settings
 from engine.testing.chaos_plan import INSTANCE_FAULTS, KINDS
+from engine.topology.loading import load_topology
 
 EXIT_HOLDS, EXIT_DOES_NOT, EXIT_NOT_RUN, EXIT_INTERRUPTED = 0, 1, 2, 130
 # Options of `engine run` that the instances are started with as they are given here.
@@ -72,6 +73,8 @@ def run(options: dict[str, Any]) -> int:
     _say(f"seed {seed}")
     try:
         _refuse_chosen(options)
+        # Before a Kafka is started for it.
+        load_topology(options["build"])
         # As an interrupt: what the run has made goes with it.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with _folder(keep=options["keep"]) as folder, _broker(options, folder) as (client, broker):

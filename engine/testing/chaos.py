@@ -31,7 +31,7 @@ from engine.testing.chaos_plan import BROKER_FAULTS, INSTANCE_FAULTS, Fault, pla
 from engine.testing.chaos_topology import Scratch
 from engine.testing.chaos_verdict import Check, Ran
 from engine.topology.builder import StreamsBuilder
-from engine.topology.loading import load_build
+from engine.topology.loading import load_topology
 
 BUILD = "engine.testing.chaos_topology:build"
 POLL_SECONDS = 0.1
@@ -124,9 +124,7 @@ class Chaos:
             session_timeout_ms=settings.session_timeout_ms,
             every=settings.every,
         )
-        builder = StreamsBuilder()
-        load_build(settings.build)(builder)
-        self._inputs = Inputs(builder.build())
+        self._inputs = Inputs(load_topology(settings.build))
         self._records = list(self._input())
         if not self._records:
             raise ConfigError("the input has no records")

@@ -1,4 +1,4 @@
-"""The build function that a user names on a command line."""
+"""The build function that a user names on a command line, and what it makes."""
 
 import sys
 from collections.abc import Callable
@@ -6,7 +6,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from engine.errors import ConfigError
+from engine.errors import ConfigError, StatehouseError
+from engine.topology.builder import topology_of
+from engine.topology.topology import Topology
 
 
 def load_build(name: str) -> Callable[..., Any]:
@@ -25,3 +27,14 @@ def load_build(name: str) -> Callable[..., Any]:
         raise ConfigError(f"module {module} has no function {function!r}")
     build: Callable[..., Any] = found
     return build
+
+
+def load_topology(name: str) -> Topology:
+    """The topology that the function named so makes; raises ConfigError for whatever it raises, too."""
+    build = load_build(name)
+    try:
+        return topology_of(build)
+    except StatehouseError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"{name} raised {type(error).__name__}: {error}") from error

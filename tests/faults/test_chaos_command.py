@@ -104,3 +104,13 @@ def test_the_command_says_what_keeps_it_from_running(kafka):
         ran = command("tests.faults.topologies:counts", *options)
         assert (ran.returncode, ran.stdout) == (2, "")
         assert words in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("build", "words"), [("raises", "raised LookupError: no such topology"), ("none", "no function")]
+)
+def test_a_topology_that_cannot_be_built_starts_no_kafka(build, words):
+    ran = command(f"tests.faults.topologies:{build}")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert words in ran.stderr
+    assert "starting a Kafka" not in ran.stderr

@@ -32,3 +32,8 @@ def forgetful(builder):
     builder.stream("in", Consumed(serdes.string, serdes.string)).map(count).to(
         "out", Produced(serdes.string, serdes.string)
     )
+
+
+def raises(_builder):
+    """Cannot be built."""
+    raise LookupError("no such topology")

@@ -149,9 +149,11 @@ class KeyedState:
         olds, headers, deleted_at = self._olds, self._headers, self._deleted_at
         self._touched, self._olds, self._headers, self._deleted_at = [], {}, {}, {}
         if None in found:
+            # What no update of this operator deleted, a processor with the same store did.
             values = [None if entry is None else entry[0] for entry in found]
             timestamps = [
-                deleted_at[raw] if entry is None else entry[1] for raw, entry in zip(raws, found, strict=True)
+                entry[1] if entry is not None else deleted_at.get(raw, self.context.timestamp)
+                for raw, entry in zip(raws, found, strict=True)
             ]
         else:
             values, timestamps = map(list, zip(*found, strict=True))

@@ -12,6 +12,7 @@ from typing import Any
 from engine.errors import ConfigError, ProcessingError, StoreError
 from engine.operators.context import Cancellable, NodeContext
 from engine.operators.processor import Output, Processor, implements, is_decided
+from engine.operators.read_only import ReadOnlyStore
 from engine.records import Batch, Record, event_time
 from engine.topology.callables import check_callable
 from engine.topology.durations import to_ms
@@ -113,7 +114,8 @@ class UserContext:
         """See `ProcessorContext.state_store`."""
         if name not in self._stores:
             raise StoreError(f"processor {self._node} is not connected to store {name!r}: name it in stores=[…]")
-        return self._context.store(name)
+        store = self._context.store(name)
+        return ReadOnlyStore(store) if store.spec.source_topic is not None else store
 
     def current_stream_time_ms(self) -> int:
         """See `ProcessorContext.current_stream_time_ms`."""

@@ -49,11 +49,11 @@ class FilterProcessor(_Calling):
 
 @implements(HasKey)
 class HasKeyProcessor(Processor):
-    """Lets records without a key go, uncounted, as Kafka Streams does before a repartition."""
+    """Lets records without a key go, uncounted, as Kafka Streams does before a repartition; none where a join takes them."""
 
     def process(self, batch: Batch) -> Output:
         """Keep rows with a key."""
-        if None not in batch.keys:
+        if self.operation.relaxed or None not in batch.keys:
             return batch
         return batch.take([row for row, key in enumerate(batch.keys) if key is not None])
 

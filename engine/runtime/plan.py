@@ -1,11 +1,12 @@
 """How a batch travels through one task's nodes: whole where that cannot change an answer, record by record elsewhere.
 
 Pushing a whole batch through node after node gives the answers of record-by-record processing as long as no *resource*
-(a store, an output topic) can be reached by two paths: then every resource sees the same operations in the same order.
+(a store, an output topic, an action of the user's) can be reached by two paths: then every resource sees the same operations in the same order.
 Where two paths meet at a resource, the order in which the paths touch it matters, so records go one at a time:
 
 - a node that uses a store which one of its descendants uses too takes its input one record at a time;
-- a node whose children reach a common resource hands its output on one record at a time.
+- a node whose children reach a common resource hands its output on one record at a time. All actions count as one here:
+  a record is inserted somewhere on one path and deleted on the other.
 
 A processor of the Processor API may look at the task's stream time or forward in the midst of its work, so everything
 from its sources on goes record by record.
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 
 from engine.topology.graph import Node, children_of, in_order
 from engine.topology.operations import Sink
+from engine.topology.stateless import ForEach, Peek
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,17 @@ class Plan:
     place: dict[str, int]
 
 
+# What actions do happens outside of the task, where two of them may touch the same.
+_ACTION = "action"
+
+
 def _resources(node: Node) -> frozenset[str]:
     found = {f"store:{name}" for name in node.stores}
     if isinstance(node.operation, Sink):
         # A topic chosen per record could be any topic.
         found.add(f"topic:{node.operation.topic}" if isinstance(node.operation.topic, str) else "topic:*")
+    if isinstance(node.operation, (ForEach, Peek)):
+        found.add(_ACTION)
     return frozenset(found)
 
 
@@ -77,7 +85,7 @@ def make_plan(nodes: dict[str, Node]) -> Plan:
             Step(
                 node=nodes[name],
                 children=tuple(place[c] for c in kids),
-                splits_input=_meet(_resources(nodes[name]), below[name]),
+                splits_input=_meet(_resources(nodes[name]) - {_ACTION}, below[name]),
                 splits_output=forks,
                 per_record=careful[name],
             )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from engine.errors import TopologyError
 from engine.topology.callables import RECORD, check_callable
 from engine.topology.stateless import Branch, PassThrough
 from engine.topology.stream import Stream
@@ -39,6 +40,7 @@ class Branches:
         self._split = stream.then(operation, name=name, key_serde=stream.key_serde, value_serde=stream.value_serde)
         self._operation = operation
         self._found: dict[str, Stream] = {}
+        self._names: set[str] = set()
         self._count = 0
 
     def branch(self, predicate: Callable[[Any, Any], bool], branched: Branched | str | None = None) -> Branches:
@@ -66,8 +68,14 @@ class Branches:
     def _add(self, branched: Branched | str | None, number: str) -> None:
         given = Branched(branched) if isinstance(branched, str) else branched or Branched()
         name = self._prefix + (given.name or number)
+        if name in self._names:
+            raise TopologyError(f"two branches are named {name!r}: give one of them another name")
+        self._names.add(name)
         stream = self._split.then(PassThrough(), key_serde=self._split.key_serde, value_serde=self._split.value_serde)
         if given.consumer is not None:
             given.consumer(stream)
             return
-        self._found[name] = stream if given.function is None else given.function(stream)
+        found = stream if given.function is None else given.function(stream)
+        # As in Kafka Streams, a function that keeps its branch to itself gives None.
+        if found is not None:
+            self._found[name] = found

@@ -10,6 +10,7 @@ from engine.errors import TopologyError
 from engine.names import check_topic
 from engine.topology.callables import check_callable
 from engine.topology.graph import Graph
+from engine.topology.null_keys import let_null_keys_pass
 from engine.topology.operations import GlobalSource, Source
 from engine.topology.options import Consumed, Materialized, materialized_as, need_materialized, of_type
 from engine.topology.stores import StoreSpec
@@ -51,6 +52,10 @@ class StreamsBuilder:
         check_topic(topic)
         materialized = need_materialized(materialized, f"the global table of topic {topic}")
         spec = materialized.spec("key-value", key_serde=consumed.key_serde, value_serde=consumed.value_serde)
+        if spec.kind == "versioned":
+            raise TopologyError(
+                f"the global table of topic {topic} cannot have a versioned store: use a key-value store"
+            )
         spec = spec.with_(logging=False, caching=False, source_topic=topic)
         self.graph.add_store(spec, is_global=True)
         source = GlobalSource(topic, spec.key_serde, spec.value_serde, spec.name, consumed.timestamp_extractor)
@@ -91,6 +96,7 @@ class StreamsBuilder:
 
     def build(self) -> Topology:
         """Freeze what was collected. Raises TopologyError if it cannot run."""
+        let_null_keys_pass(self.graph)
         return Topology(self.graph)
 
     def _source(self, topics: Iterable[str], consumed: Consumed, key_serde: Any = None, value_serde: Any = None) -> str:

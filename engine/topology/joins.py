@@ -14,6 +14,7 @@ from engine.errors import TopologyError
 from engine.serdes.foreign_key import AnswerSerde, SubscriptionSerde
 from engine.topology import join_operations as operations
 from engine.topology.callables import RECORD, check_callable, required_arguments, takes_key
+from engine.topology.graph import Graph
 from engine.topology.operations import Sink, Source
 from engine.topology.options import Joined, Materialized, StreamJoined, TableJoined, joined_as, materialized_as
 from engine.topology.stateless import Merge
@@ -54,7 +55,7 @@ def join_stream(kind: str, stream: Stream, other: Any, *arguments: Any, **option
     raise TopologyError(f"a stream cannot join {other!r}: give a stream, a table or a global table")
 
 
-def _co_partitioned(stream: Stream, name: str | None, key_serde: Any, value_serde: Any, *, keep: bool) -> Stream:
+def _co_partitioned(stream: Stream, name: str | None, key_serde: Any, value_serde: Any) -> Stream:
     """The stream itself, or through a repartition topic when its key may have changed."""
     if not stream.rekeyed:
         return stream
@@ -63,7 +64,7 @@ def _co_partitioned(stream: Stream, name: str | None, key_serde: Any, value_serd
             "the key of a joined stream may have changed, so it goes through a repartition topic, which needs a name: "
             "give Joined('…') or StreamJoined('…')"
         )
-    return stream.through_repartition(name, key_serde=key_serde, value_serde=value_serde, keep_null_keys=keep)
+    return stream.through_repartition(name, key_serde=key_serde, value_serde=value_serde)
 
 
 def join_stream_table(
@@ -71,7 +72,7 @@ def join_stream_table(
 ) -> Stream:
     """Look each record up in a table; with a grace, when stream time has passed it by so much."""
     joined = joined_as(Joined, joined, "a stream-table join")
-    stream = _co_partitioned(stream, joined.name, joined.key_serde, joined.value_serde, keep=kind == "left")
+    stream = _co_partitioned(stream, joined.name, joined.key_serde, joined.value_serde)
     view = table.view()
     key_serde, value_serde = joined.key_serde or stream.key_serde, joined.value_serde or stream.value_serde
     buffer = None
@@ -82,6 +83,7 @@ def join_stream_table(
             )
         if joined.name is None:
             raise TopologyError("the buffer of a join with a grace needs a name: give Joined('…')")
+        _check_history(stream.graph, view.stores, joined.grace_ms)
         buffer = stream.graph.add_store(StoreSpec(f"{joined.name}-Buffer")).name
     operation = operations.StreamTableJoin(
         table=view,
@@ -97,6 +99,16 @@ def join_stream_table(
     result = stream.then(operation, stores=stores, name=joined.name, key_serde=key_serde)
     stream.builder.copartition(result.node, stream, table)
     return Stream(stream.builder, result.node, stream.sources | table.sources, key_serde, None, rekeyed=stream.rekeyed)
+
+
+def _check_history(graph: Graph, stores: tuple[str, ...], grace_ms: int) -> None:
+    """Refuse a grace after which the table may have forgotten what was there at a record's time."""
+    for spec in (graph.stores[name] for name in stores):
+        if spec.history_ms is not None and spec.history_ms < grace_ms:
+            raise TopologyError(
+                f"store {spec.name} knows the last {spec.history_ms} ms and the join waits for {grace_ms} ms: make its "
+                "history at least as long as the grace"
+            )
 
 
 def join_global(kind: str, stream: Stream, table: GlobalTable, selector: Function, joiner: Function) -> Stream:
@@ -136,8 +148,8 @@ def join_streams(
             raise TopologyError("single_store is for the inner join of a stream with itself")
         return _self_join(left, _joiner(joiner), windows, joined, key_serde, left_serde, name)
     same = left is right
-    left = _co_partitioned(left, f"{base}-left", key_serde, left_serde, keep=kind != "inner")
-    right = left if same else _co_partitioned(right, f"{base}-right", key_serde, right_serde, keep=kind == "outer")
+    left = _co_partitioned(left, f"{base}-left", key_serde, left_serde)
+    right = left if same else _co_partitioned(right, f"{base}-right", key_serde, right_serde)
     own = _window_store(
         joined, joined.this_store, f"{name}-{'outer-this' if kind == 'outer' else 'this'}-join-store",
         windows, key_serde, left_serde,
@@ -224,7 +236,7 @@ def _self_join(
     value_serde: Any,
     name: str,
 ) -> Stream:
-    stream = _co_partitioned(stream, f"{joined.name or name}-left", key_serde, value_serde, keep=False)
+    stream = _co_partitioned(stream, f"{joined.name or name}-left", key_serde, value_serde)
     store = _window_store(joined, joined.this_store, f"{name}-this-join-store", windows, key_serde, value_serde)
     stream.graph.add_store(store)
     operation = operations.SelfJoin(
@@ -357,7 +369,9 @@ def join_foreign_key(
     )
     node = graph.add(subscribe, [left.node], name=f"{name}-subscription-registration-processor")
     registration, response = f"{name}-subscription-registration-topic", f"{name}-subscription-response-topic"
-    sink = Sink(registration, right_key, SubscriptionSerde(), internal=True, partitioner=joined.partitioner)
+    sink = Sink(
+        registration, right_key, SubscriptionSerde(), internal=True, partitioner=_by_key(joined.other_partitioner)
+    )
     graph.add(sink, [node], name=f"{name}-subscription-registration-sink")
     source = graph.add(
         Source((registration,), right_key, SubscriptionSerde(), internal=True),
@@ -376,7 +390,11 @@ def join_foreign_key(
     )
     answered = graph.add(answer, [right.node], [subscriptions.name], f"{name}-foreign-join-subscription")
     back = Sink(
-        response, serdes.bytes, AnswerSerde(), internal=True, partitioner=joined.other_partitioner or operations.home
+        response,
+        serdes.bytes,
+        AnswerSerde(),
+        internal=True,
+        partitioner=_by_key(joined.partitioner, left_key) or operations.home,
     )
     graph.add(back, [received, answered], name=f"{name}-subscription-response-sink")
     returned = graph.add(
@@ -398,6 +416,15 @@ def join_foreign_key(
     left.builder.copartition(resolved, stream)
     spec_serde = None if materialized is None else materialized.value_serde
     return Table.from_updates(stream, TableSource, materialized, left.key_serde, spec_serde)
+
+
+def _by_key(partitioner: Function | None, serde: Any = None) -> Function | None:
+    """A table's partitioner for an internal topic of its keys (under `serde`, if they are bytes there): it sees no value."""
+    if partitioner is None:
+        return None
+    return lambda topic, key, _, partitions: partitioner(
+        topic, key if serde is None else serde.deserialize(key), None, partitions
+    )
 
 
 def _written_serde(table: Table, join: str) -> Any:

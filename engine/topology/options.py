@@ -157,7 +157,11 @@ class StreamJoined:
 
 @dataclass(frozen=True)
 class TableJoined:
-    """How two tables meet on a foreign key: `name` names the internal topics of the subscription and its response."""
+    """How two tables meet on a foreign key: `name` names the internal topics of the subscription and its response.
+
+    `partitioner` is the one by which the left table's topic is written, `other_partitioner` the right one's, where that is
+    not Kafka's own; they are called with the table's key, and None for the value.
+    """
 
     name: str | None = None
     partitioner: Callable[..., int | None] | None = None

@@ -21,10 +21,14 @@ class Filter(Operation):
 
 @dataclass(frozen=True, eq=False)
 class HasKey(Operation):
-    """Keep records with a key: what stands before a repartition topic, where a null key could go anywhere."""
+    """Keep records with a key: what stands before a repartition topic, where a null key could go anywhere.
+
+    `relaxed` keeps all (`engine.topology.null_keys`).
+    """
 
     prefix: ClassVar[str] = "KSTREAM-FILTER-"
     label: ClassVar[str] = "filter null keys"
+    relaxed: bool = False
 
 
 @dataclass(frozen=True, eq=False)

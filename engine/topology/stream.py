@@ -85,16 +85,14 @@ class Stream:
         value_serde: Any = None,
         partitions: int | None = None,
         partitioner: Callable[..., int | None] | None = None,
-        keep_null_keys: bool = False,
     ) -> Stream:
         """The stream through the internal topic `<application-id>-<name>-repartition`, hence no longer `rekeyed`.
 
-        Records with a null key are dropped, not counted, unless `keep_null_keys` (left and outer joins, KIP-962).
+        Records with a null key are dropped, not counted, unless a join below takes them (`engine.topology.null_keys`).
         """
         key_serde, value_serde = key_serde or self.key_serde, value_serde or self.value_serde
-        graph, parent = self.graph, self.node
-        if not keep_null_keys:
-            parent = graph.add(stateless.HasKey(), [parent], name=f"{name}-repartition-filter")
+        graph = self.graph
+        parent = graph.add(stateless.HasKey(), [self.node], name=f"{name}-repartition-filter")
         sink = Sink(name, key_serde, value_serde, internal=True, partitions=partitions, partitioner=partitioner)
         graph.add(sink, [parent], name=f"{name}-repartition-sink")
         source = Source((name,), key_serde, value_serde, internal=True, partitions=partitions)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from engine import Consumed, Processor, Produced, PunctuationType, Stores, TopologyTestDriver, serdes
+from engine import Consumed, Materialized, Processor, Produced, PunctuationType, Stores, TopologyTestDriver, serdes
 from engine.config import EngineConfig
-from engine.errors import Fatal, ProcessingError, TaskCorrupted
+from engine.errors import Fatal, ProcessingError, TaskCorrupted, UnsupportedOperation
 from engine.runtime.handlers import PolicyHandlers
 
 
@@ -90,3 +90,59 @@ def test_a_punctuation_that_puts_what_the_serde_refuses_is_the_handlers_too():
         driver.pipe_raw("in", [(b"k", b"1", 0, None), (b"k", b"2", 20, None)])
         assert driver.store("sums").get("k") == 2
     assert skipping.skipped_total == 2  # one for each record's time
+
+
+class Resets(Processor):
+    """Deletes a key's row of another operator's store."""
+
+    def init(self, context):
+        self.store = context.state_store("counts")
+
+    def process(self, record):
+        if record.value == "reset":
+            self.store.delete(record.key)
+
+
+@pytest.mark.parametrize("fold", ["count", "reduce", "table"])
+def test_a_row_that_a_processor_deletes_leaves_a_cached_table_with_a_tombstone(fold):
+    text = serdes.string
+
+    def build(builder):
+        stream = builder.stream("in", Consumed(text, text))
+        kept = Materialized("counts", text, serdes.int64 if fold == "count" else text)
+        made = {
+            "count": lambda: stream.group_by_key().count(kept),
+            "reduce": lambda: stream.group_by_key().reduce(lambda _, new: new, kept),
+            "table": lambda: stream.to_table(kept),
+        }[fold]()
+        made.to_stream().to("out", Produced(text, serdes.int64 if fold == "count" else text))
+        stream.process(Resets, stores=["counts"])
+
+    with TopologyTestDriver(build, caching=True) as driver:
+        driver.pipe_raw("in", rows("a", "reset"))
+        driver.commit()
+        assert [record[:2] for record in driver.output_topic("out").read_records()] == [("k", None)]
+        assert driver.store("counts").get("k") is None
+
+
+def test_a_global_tables_store_is_for_reading():
+    class Reads(Putting):
+        def process(self, record):
+            if record.value == "read":
+                self.context.forward(record.key, str(self.store.get("k").value) + next(iter(self.store.all()))[0])
+            else:
+                getattr(self.store, record.value)(record.key, "mine")
+
+    text = serdes.string
+
+    def build(builder):
+        builder.global_table("everywhere", Consumed(text, text), Materialized("sums", text, text, store="in-memory"))
+        builder.stream("in", Consumed(text, text)).process(Reads, stores=["sums"]).to("out", Produced(text, text))
+
+    with TopologyTestDriver(build) as driver:
+        driver.input_topic("everywhere").pipe("k", "x", 0)
+        driver.pipe_raw("in", rows("read"))
+        assert [record[:2] for record in driver.output_topic("out").read_records()] == [("k", "xk")]
+        for change in ("put", "put_if_absent"):
+            with pytest.raises(UnsupportedOperation, match=r"sums is a global table.* write to its topic everywhere"):
+                driver.pipe_raw("in", rows(change))

@@ -180,3 +180,27 @@ def test_nothing_is_forwarded_in_init() -> None:
 
     with pytest.raises(StoreError, match=r"forwards in init: forward from process"):
         outcome(lambda b: stream(b).process(Early).to("out", OUT))
+
+
+@pytest.mark.parametrize("action", ["for each", "peek", "one action on each branch"])
+def test_actions_see_records_in_their_order_whichever_path_they_come_by(action: str) -> None:
+    seen: list[str] = []
+
+    def see(_: str, value: str) -> None:
+        seen.append(value)
+
+    def build(builder: StreamsBuilder) -> None:
+        new, gone = (stream(builder).filter(lambda _, v, wanted=wanted: v in wanted) for wanted in ("xyz", ("bad",)))
+        if action == "one action on each branch":
+            new.for_each(see)
+            gone.for_each(see)
+        elif action == "peek":
+            new.merge(gone).peek(see).to("out", OUT)
+        else:
+            new.merge(gone).for_each(see)
+
+    builder = StreamsBuilder()
+    build(builder)
+    with TopologyTestDriver(builder.build()) as driver:
+        driver.input_topic("in").pipe_batch(ROWS)
+    assert seen == ["x", "bad", "y", "bad"]

@@ -192,6 +192,18 @@ def test_what_is_no_serde_is_refused(give: Any, where: str, serde: Any) -> None:
         (lambda: BufferConfig.max_records(-1), "BufferConfig: records_max is -1: give a whole number, 0 or more"),
         (lambda: BufferConfig.max_bytes("1 MB"), "BufferConfig: bytes_max is '1 MB'"),
         (lambda: Suppressed.until_time_limit(5, 10), r"the buffer of a suppression .*give a BufferConfig"),
+        (
+            lambda: StreamsBuilder().global_table("t", TEXTS, Stores.persistent_versioned("g", 60_000)),
+            "cannot have a versioned store",
+        ),
+        (
+            lambda: (s := stream()).join(
+                s.builder.table("t", TEXTS, Stores.persistent_versioned("v", 60_000)), max, Joined("j", grace_ms=60_001)
+            ),
+            "store v knows the last 60000 ms and the join waits for 60001 ms",
+        ),
+        (lambda: stream().split().branch(max, "a").branch(max, "a"), "two branches are named 'a'"),
+        (lambda: stream().split().branch(max, "a").default_branch("a"), "two branches are named 'a'"),
         (lambda: Stores.lru_map("s", 0), "store s: max_entries is 0: give a whole number, 1 or more"),
         (lambda: Stores.in_memory_key_value("s").max_bytes("1 GiB"), "store s: max_bytes is '1 GiB'"),
         (lambda: Stores.persistent_key_value("s", timestamped=1), "store s: timestamped is 1"),

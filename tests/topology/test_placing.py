@@ -11,6 +11,7 @@ from engine import (
     Repartitioned,
     StreamsBuilder,
     TableJoined,
+    TopologyTestDriver,
     serdes,
 )
 
@@ -87,3 +88,22 @@ def test_the_partitioners_of_a_foreign_key_join_place_both_sides(builder):
         "joined": answered,
         "fk-subscription-store": registered,
     }
+
+
+def test_each_partitioner_of_a_foreign_key_join_is_asked_about_its_own_tables_keys(builder):
+    numbers = Consumed(serdes.int64, serdes.string)
+    left, right = builder.table("left", numbers, "left"), builder.table("right", TEXT, "right")
+    asked = []
+
+    def placed(by):
+        return lambda topic, key, value, partitions: asked.append((by, topic, key, value, partitions)) or 0
+
+    both = TableJoined("fk", placed("left"), placed("right"))
+    left.join(right, lambda value: value, lambda a, b: a + b, both).to_stream().to("out")
+    with TopologyTestDriver(builder.build(), application_id="shop") as driver:
+        driver.input_topic("right").pipe("b", "R", 0)
+        driver.input_topic("left").pipe(7, "b", 1)
+    assert asked == [
+        ("right", "shop-fk-subscription-registration-topic", "b", None, 1),
+        ("left", "shop-fk-subscription-response-topic", 7, None, 1),
+    ]

@@ -335,7 +335,11 @@ class Engine:
         if config.listen is not None:
             token = load_token(config.token_file, self.directory.root)
             self.snapshots = Snapshots(
-                self.directory.application, self.identity.instance_id, self.view.specs, self.view.placing_topic
+                self.directory.application,
+                self.identity.instance_id,
+                self.view.specs,
+                self.view.placing_topic,
+                self.view.key_partitions,
             )
             self.service = QueryService(
                 self.view,

@@ -176,6 +176,14 @@ class InstanceView:
         owner = self._blueprint.topology.sub_topology_of(store)
         return None if owner is None else self._blueprint.task_counts.get(owner)
 
+    def key_partitions(self, store: str) -> int | None:
+        """Partitions of the topics that feed a store: a sub-topology may read others that have more."""
+        if self.is_global(store):
+            return 1
+        topics = self._blueprint.topology.feeding_topics(store, self._blueprint.application_id)
+        counts = {self._blueprint.counts[topic] for topic in topics}
+        return counts.pop() if len(counts) == 1 else None
+
     def placing_topic(self, store: str) -> str | None:
         """The topic whose own partitioner says where a store's keys lie."""
         return self._blueprint.topology.placing_topic(store, self._blueprint.application_id)

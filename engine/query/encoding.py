@@ -6,10 +6,13 @@ A `Codec` is made once per request and used by the thread that answers it.
 
 import base64
 import binascii
+import json as standard_json
 import math
 import struct
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date, time
 from decimal import Decimal
 from typing import Any
 
@@ -32,6 +35,8 @@ _NUMBERS = {
     "double": struct.Struct(">d"),
 }
 _ALIASES = {"integer": "int32", "int": "int32", "long": "int64", "utf8": "string", "str": "string"}
+# What these serdes read is shown as it is.
+_PLAIN = frozenset({"string", "json", "int32", "int64", "boolean"})
 _READ_AS_TEXT = frozenset({"string", "uuid", "base64", "hex", "bytes"})
 FORMATS = ("string", "json", "int32", "int64", "float", "double", "base64", "hex", "bytes")
 
@@ -99,7 +104,8 @@ class Codec:
 
     def _shown(self, raw: bytes) -> Any:
         if self.serde is not None and self.kind not in {"bytes", "base64", "hex"}:
-            return _plain(self.serde.deserialize(raw))
+            value = self.serde.deserialize(raw)
+            return value if self.kind in _PLAIN else _plain(value)
         if self.kind == "hex":
             return raw.hex()
         if self.kind in {"bytes", "base64"}:
@@ -173,11 +179,40 @@ def _safe(value: Any, depth: int = 0) -> Any:
     return [_safe(item, depth + 1) for item in value]
 
 
-def _plain(value: Any) -> Any:
-    """Name the numbers that JSON lacks; written as they are they would become null, which is no measured value."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+def _plain(value: Any, depth: int = 0) -> Any:
+    """A value as the answer will show it, so that filters compare what people see."""
+    # Not their subclasses: a windowed key is a tuple too, and shown as its own.
+    if depth < _DEPTH_MAX and type(value) is dict:
+        return {key: _plain(item, depth + 1) for key, item in value.items()}
+    if depth < _DEPTH_MAX and type(value) in {list, tuple, set, frozenset}:
+        return [_plain(item, depth + 1) for item in value]
+    for kinds, shown in _SHOWN_AS:
+        if isinstance(value, kinds):
+            return shown(value)
     return value
+
+
+def _finite(value: float) -> float | str:
+    """Name the numbers that JSON lacks; written as they are they would become null, which is no measured value."""
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+
+
+_SHOWN_AS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
+    (float, _finite),
+    ((uuid.UUID, Decimal), str),
+    ((date, time), lambda value: value.isoformat()),
+    ((bytes, bytearray, memoryview), _fallback),
+)
+
+
+def exact(body: Any) -> bytes:
+    """JSON of what JSON holds, integers beyond 64 bits included."""
+    try:
+        return orjson.dumps(body)
+    except TypeError:
+        return standard_json.dumps(body).encode()
 
 
 def _number(value: Any, kind: str) -> Any:

@@ -146,6 +146,9 @@ class Instance(Protocol):
     def partition_count(self, store: str) -> int | None:
         """Partitions of `store` (the most of its sub-topology's source topics); None until the topics are known."""
 
+    def key_partitions(self, store: str) -> int | None:
+        """Over how many partitions the keys of `store` are spread; None where the topics that feed it disagree."""
+
     def placing_topic(self, store: str) -> str | None:
         """The topic whose own partitioner says where the keys of `store` lie; None where Kafka's does."""
 

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import orjson
 
+from engine.query.encoding import exact
 from engine.query.results import (
     Counted,
     Entry,
@@ -69,7 +70,7 @@ def entries(store: str, **parameters: Any) -> Call[Page]:
 
 def multi_get(store: str, keys: Sequence[Any], **parameters: Any) -> Call[Page]:
     """Several keys at once; keys in their JSON form, bytes as bytes."""
-    body = orjson.dumps({"keys": [_json_key(key) for key in keys]})
+    body = exact({"keys": [_json_key(key) for key in keys]})
     return Call(_path(store, "multi-get"), _texts(parameters), page_of, body)
 
 
@@ -103,7 +104,7 @@ def key_text(key: Any) -> str:
     if isinstance(key, str):
         return key
     form = _json_key(key)
-    return str(form["base64"]) if isinstance(key, bytes) else orjson.dumps(form).decode()
+    return str(form["base64"]) if isinstance(key, bytes) else exact(form).decode()
 
 
 def _json_key(key: Any) -> Any:

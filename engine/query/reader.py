@@ -85,11 +85,8 @@ def _versions(view: View, question: Question, limit: int, after: bytes | None) -
     """Read a key's versions, newest first; each one's cursor is the time from which it was valid."""
     assert question.exact is not None  # noqa: S101 - the caller has checked
     time_to = LONG_MAX if question.time_to is None else question.time_to
-    if after is not None:
-        time_to = min(time_to, LONG.unpack(after)[0] - 1)
-    if time_to < 0:
-        return [], False
-    found = view.versions(question.exact, question.time_from or 0, time_to, limit + 1)
+    before = None if after is None else LONG.unpack(after)[0]
+    found = view.versions(question.exact, question.time_from or 0, time_to, limit + 1, before)
     rows = [row._replace(cursor=LONG.pack(row.timestamp or 0)) for row in found[:limit]]
     return rows, len(found) > limit
 

@@ -3,14 +3,14 @@
 import asyncio
 from typing import Any
 
-import orjson
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from engine.query import params, reader
 from engine.query.answers import answered
-from engine.query.encoding import codec
+from engine.query.encoding import codec, exact
 from engine.query.fanout import bounded_gather, part_of, refused_source
 from engine.query.forwarding import FORWARDED
 from engine.query.limits import INLINE_READS_MAX, MULTI_GET_KEYS_MAX
@@ -165,7 +165,7 @@ class _Lookup:
             return await asyncio.get_running_loop().run_in_executor(self._parts.threads, reader.lookups, *arguments)
 
         async def ask_there(member: Member) -> Part:
-            body = orjson.dumps({"keys": [self._keys[index] for index in indices]})
+            body = exact({"keys": [self._keys[index] for index in indices]})
             parameters = {**self._given, "partition": str(partition), "local": "true"}
             path = f"/v1/stores/{self._spec.name}/multi-get"
             answer = part_of(await self._parts.forwarder.ask(member, path, parameters, body))
@@ -186,8 +186,9 @@ class _Lookup:
 
 def _keys(body: bytes) -> list[Any]:
     try:
-        keys = orjson.loads(body)["keys"]
-    except (orjson.JSONDecodeError, TypeError, KeyError) as error:
+        # orjson would make floats of integers beyond 64 bits, and ask for other keys.
+        keys = msgspec.json.decode(body)["keys"]
+    except (msgspec.DecodeError, TypeError, KeyError, RecursionError) as error:
         raise bad_request('the body must be JSON: {"keys": [...]}') from error
     if not isinstance(keys, list) or len(keys) > MULTI_GET_KEYS_MAX:
         raise bad_request(f"keys must be a list of at most {MULTI_GET_KEYS_MAX} keys")

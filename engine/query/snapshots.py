@@ -33,7 +33,8 @@ from engine.query.limits import (
 )
 from engine.query.params import Question
 from engine.query.refusal import Refusal, bad_request, not_found
-from engine.query.routing import refuse_unplaced
+from engine.query.routing import refuse_unplaced, spread_of
+from engine.serdes.windowed import placing_bytes
 from engine.stores import open_store
 from engine.topology.stores import StoreSpec
 
@@ -67,7 +68,8 @@ class _Opened:
 class Snapshots:
     """The snapshots below one application's directory.
 
-    `specs` are the topology's stores: their serdes decode. `placing_topic` is the query service's: see `Instance`.
+    `specs` are the topology's stores: their serdes decode. `placing_topic` and `key_partitions` are the query service's:
+    see `Instance`.
     """
 
     def __init__(
@@ -75,12 +77,14 @@ class Snapshots:
         application: Path,
         instance_id: str,
         specs: Callable[[], Mapping[str, StoreSpec]],
-        placing_topic: Callable[[str], str | None] = lambda _store: None,
+        placing_topic: Callable[[str], str | None],
+        key_partitions: Callable[[str], int | None],
     ) -> None:
         self._application = application
         self._instance_id = instance_id
         self._specs = specs
         self._placing_topic = placing_topic
+        self._key_partitions = key_partitions
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="snapshot-reader")
         self._opened: dict[tuple[str, int], _Opened] = {}
 
@@ -112,9 +116,12 @@ class Snapshots:
         sources: list[dict[str, Any]] = []
         following: Cursor | None = None
         size, scanned, until = 0, 0, time.monotonic() + FILTER_SECONDS_MAX
+        spread = described.partition_count
         if question.exact is not None and question.partition is None:
             refuse_unplaced(question.store, self._placing_topic(question.store))
-        for partition in _partitions(question, described):
+            # Topics may have got more partitions since.
+            spread = min(spread, spread_of(question.store, self._key_partitions(question.store)))
+        for partition in _partitions(question, described, placing_bytes(spec.key_serde, question.exact or b""), spread):
             looked_enough = sources and (scanned >= FILTER_ROWS_MAX or time.monotonic() > until)
             if (
                 len(entries) >= question.limit
@@ -175,13 +182,13 @@ class Snapshots:
                 self._opened.pop(key).store.close()
 
 
-def _partitions(question: Question, described: SnapshotFile) -> list[int]:
-    """The partitions left to read, in the order of the answer."""
+def _partitions(question: Question, described: SnapshotFile, placing: bytes, spread: int) -> list[int]:
+    """The partitions left to read, in the order of the answer; `placing` places a key among `spread` of them."""
     held = sorted(described.positions)
     if question.partition is not None:
         wanted = question.partition
     elif question.exact is not None:
-        wanted = partition_for(question.exact, described.partition_count)
+        wanted = partition_for(placing, spread)
     else:
         order = held[::-1] if question.reverse else held
         if question.cursor is None:

@@ -32,8 +32,11 @@ class View(Protocol):
     def as_of(self, key: bytes, timestamp_ms: int) -> CommittedRow | None:
         """The version that was valid at `timestamp_ms`; versioned stores only."""
 
-    def versions(self, key: bytes, time_from: int, time_to: int, limit: int) -> list[CommittedRow]:
-        """The versions that were valid at some time within the bounds, newest first; versioned stores only."""
+    def versions(self, key: bytes, time_from: int, time_to: int, limit: int, before: int | None) -> list[CommittedRow]:
+        """The versions that were valid at some time within the bounds, newest first; versioned stores only.
+
+        With `before` those that began earlier than that.
+        """
 
     def scan(self, scan: Scan) -> tuple[list[CommittedRow], bool]:
         """Rows of a page, and whether there may be more behind the last one."""
@@ -58,7 +61,7 @@ class KeyValueView:
         """Refuse: only versioned stores keep history."""
         raise bad_request("as_of= needs a versioned store")
 
-    def versions(self, key: bytes, time_from: int, time_to: int, limit: int) -> list[CommittedRow]:  # noqa: ARG002 (the view's shape)
+    def versions(self, key: bytes, time_from: int, time_to: int, limit: int, before: int | None) -> list[CommittedRow]:  # noqa: ARG002 (the view's shape)
         """Refuse: only versioned stores keep history."""
         raise bad_request("valid_from= and valid_to= need a versioned store")
 
@@ -81,9 +84,9 @@ class VersionedView(KeyValueView):
         row: CommittedRow | None = self._committed.get(key, timestamp_ms)
         return row
 
-    def versions(self, key: bytes, time_from: int, time_to: int, limit: int) -> list[CommittedRow]:
+    def versions(self, key: bytes, time_from: int, time_to: int, limit: int, before: int | None) -> list[CommittedRow]:
         """See View."""
-        found: list[CommittedRow] = self._committed.versions(key, time_from, time_to, limit=limit)
+        found: list[CommittedRow] = self._committed.versions(key, time_from, time_to, limit=limit, before=before)
         return found
 
 
@@ -105,7 +108,7 @@ class TimedView:
         """Refuse: only versioned stores keep history."""
         raise bad_request("as_of= needs a versioned store")
 
-    def versions(self, key: bytes, time_from: int, time_to: int, limit: int) -> list[CommittedRow]:  # noqa: ARG002 (the view's shape)
+    def versions(self, key: bytes, time_from: int, time_to: int, limit: int, before: int | None) -> list[CommittedRow]:  # noqa: ARG002 (the view's shape)
         """Refuse: only versioned stores keep history."""
         raise bad_request("valid_from= and valid_to= need a versioned store")
 

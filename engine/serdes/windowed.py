@@ -22,6 +22,7 @@ class TimeWindowedSerde(Serde):
 
     def __init__(self, inner: Serde, size_ms: int) -> None:
         self.inner = inner
+        self.time_bytes = _LONG.size
         self.size_ms = size_ms
         self.name = f"time-windowed-{inner.name}"
         self.immutable = inner.immutable
@@ -51,6 +52,7 @@ class SessionWindowedSerde(Serde):
 
     def __init__(self, inner: Serde) -> None:
         self.inner = inner
+        self.time_bytes = _TWO_LONGS.size
         self.name = f"session-windowed-{inner.name}"
         self.immutable = inner.immutable
         self.needs_topic = inner.needs_topic
@@ -72,3 +74,9 @@ class SessionWindowedSerde(Serde):
         """See `Serde`."""
         inner = self.inner.for_topic(topic, is_key)
         return self if inner is self.inner else SessionWindowedSerde(inner)
+
+
+def placing_bytes(serde: Serde | None, raw_key: bytes) -> bytes:
+    """The part of a serialised key that decides about its partition: all windows of a key lie in the key's own."""
+    size = getattr(serde, "time_bytes", 0)
+    return raw_key[:-size] if size else raw_key

@@ -339,14 +339,20 @@ class CommittedVersions:
                 return row
         return None
 
-    def versions(self, key: bytes, time_from: int, time_to: int, *, limit: int) -> list[CommittedRow]:
-        """Up to `limit` versions of a key valid at any time within the bounds (both inclusive), the newest first."""
+    def versions(
+        self, key: bytes, time_from: int, time_to: int, *, limit: int, before: int | None = None
+    ) -> list[CommittedRow]:
+        """Up to `limit` versions of a key valid at any time within the bounds (both inclusive), the newest first.
+
+        `before` leaves out those that began then or later: they were on an earlier page of the same question.
+        """
+        begun = time_to if before is None else min(time_to, before - 1)
         latest = self._latest.get(key)
-        rows = [latest] if latest is not None and (latest.timestamp or 0) <= time_to else []
+        rows = [latest] if latest is not None and (latest.timestamp or 0) <= begun else []
         if time_to < self._observed() - self._history_ms:
             return rows[:limit]
         past = self._past(key, max(time_from, 0))
-        found = (row for row in past if (row.timestamp or 0) <= time_to and (row.valid_to or 0) > time_from)
+        found = (row for row in past if (row.timestamp or 0) <= begun and (row.valid_to or 0) > time_from)
         return list(islice(chain(rows, found), limit))
 
     def range(

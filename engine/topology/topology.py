@@ -76,6 +76,20 @@ class Topology:
         found = self._placing_topics.get(store)
         return None if found is None else _real(*found, application_id)
 
+    def feeding_topics(self, store: str, application_id: str | None = None) -> frozenset[str]:
+        """The topics above the nodes that hold `store`: those whose records bring its keys."""
+        found: set[str] = set()
+        pending = [node.name for node in self.nodes.values() if store in node.stores]
+        seen = set(pending)
+        while pending:
+            node = self.nodes[pending.pop()]
+            operation = node.operation
+            if isinstance(operation, Source):
+                found |= {_real(topic, operation.internal, application_id) for topic in operation.topics}
+            pending += [parent for parent in node.parents if parent not in seen]
+            seen |= set(node.parents)
+        return frozenset(found)
+
     @cached_property
     def _placing_topics(self) -> dict[str, tuple[str, bool]]:
         """Those topics by store, with whether they are internal."""

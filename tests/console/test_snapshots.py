@@ -29,7 +29,9 @@ class Shop:
         for key, value, timestamp in ((b"a", 1, 1_000), (b"b", 2, 2_000), (b"a", 3, 3_000), (b"b", None, 4_000)):
             store.write(key, value, timestamp)
         self.report, self.application = store.report, store.application
-        self.reading = Snapshots(self.application, "engine-1", lambda: {"counts": COUNTS})
+        self.reading = Snapshots(
+            self.application, "engine-1", lambda: {"counts": COUNTS}, lambda _: None, lambda _: 1_000
+        )
         self._answer, store.engine.answer = store.engine.answer, self.answer
         self.cleared, self.sent = [], []
 

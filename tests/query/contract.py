@@ -42,6 +42,8 @@ class InstanceContract:
             count = instance.partition_count(handle.spec.name)
             if not instance.is_global(handle.spec.name):
                 assert count is None or handle.partition < count
+                spread = instance.key_partitions(handle.spec.name)
+                assert spread is None or count is None or 0 < spread <= count
         assert instance.partition_count("no-such-store") is None
 
     def test_facts_have_the_contracts_words_and_are_numbers_or_unknown(self, instance):

@@ -72,6 +72,7 @@ class FakeInstance:
     held: dict = field(default_factory=dict)
     global_names: set = field(default_factory=set)
     placing: dict = field(default_factory=dict)
+    spread: dict = field(default_factory=dict)
 
     def hold(self, handle, *, partitions=None):
         self.held[(handle.spec.name, handle.partition)] = handle
@@ -91,6 +92,9 @@ class FakeInstance:
 
     def partition_count(self, store):
         return self.partitions.get(store)
+
+    def key_partitions(self, store):
+        return self.spread.get(store, self.partitions.get(store))
 
     def placing_topic(self, store):
         return self.placing.get(store)

@@ -36,14 +36,18 @@ def data_dir(tmp_path, served):
 def run(data_dir):
     def call(*words, where=data_dir):
         out = io.StringIO()
-        command = Command(stdout=out, stderr=io.StringIO(), no_color=True)
+        err = io.StringIO()
+        command = Command(stdout=out, stderr=err, no_color=True)
         action, *rest = words
         arguments = ["--data-dir", str(where), "--wait-ms", "0", *rest]
         options = vars(command.create_parser("manage.py", "store").parse_args([action, *arguments]))
         options.pop("args", None)
         command.handle(**options)
+        errors.append(err.getvalue())
         return out.getvalue()
 
+    errors = [""]
+    call.err = lambda: errors[-1]
     return call
 
 
@@ -69,7 +73,11 @@ def test_range_prefix_and_limit(run):
     assert [row["value"] for row in json.loads(run("range", "counts", "key-0001", "key-0003", "--json"))] != []
     assert sorted(row["value"] for row in json.loads(run("prefix", "counts", "key-000", "--json"))) == list(range(10))
     assert len(json.loads(run("range", "counts", "--json"))) == 100
+    assert run.err() == "there are more than 100: --limit 0 shows all\n"
     assert len(json.loads(run("range", "counts", "--json", "--limit", "0"))) == 1_201
+    assert run.err() == ""
+    assert len(json.loads(run("range", "counts", "--json", "--limit", "1201"))) == 1_201
+    assert run.err() == ""
     assert len(json.loads(run("range", "counts", "--json", "--limit", "5", "--reverse", "--partition", "1"))) == 5
 
 

@@ -1,9 +1,13 @@
 """Filters and the largest entries over real HTTP: bounded work, honest about it, on one instance and across two."""
 
+from datetime import date
+from decimal import Decimal
+from uuid import UUID
+
 import pytest
 
 from engine import serdes
-from engine.query import limits
+from engine.query import limits, questions
 from engine.query.client import NO_RETRY, AsyncQueryClient, QueryClient
 from engine.query.results import QueryError
 from engine.topology.stores import StoreSpec
@@ -148,3 +152,61 @@ async def test_both_clients_ask_for_versions_and_filters(serve):
 
 def test_the_bounds_of_a_look_are_those_of_a_page():
     assert limits.FILTER_ROWS_MAX >= limits.PAGE_ENTRIES_MAX
+
+
+def test_pages_of_versions_lose_none_at_the_historys_edge(serve):
+    """What ended before the history, and whose segment still lives, is on a page as it is in the whole."""
+    spec = StoreSpec("prices", "versioned", "memory", serdes.string, serdes.int64, history_ms=100_000)
+    store = store_of(spec, [])
+    for number, time in enumerate((1_000, 5_000, 110_000)):
+        store.put("tea", number, time)
+    store.drain_changelog()
+    store.commit(3)
+    instance = FakeInstance()
+    instance.hold(FakeHandle(spec, 0, store), partitions=1)
+    with QueryClient(serve(instance).address, TOKEN, retry=NO_RETRY) as client:
+        whole = [entry.value for entry in client.versions("prices", "tea").entries]
+        pages = client.pages(questions.versions("prices", "tea", None, None, limit=1))
+        assert [entry.value for page in pages for entry in page.entries] == whole == [2, 1, 0]
+
+
+class Rich(serdes.Serde):
+    """Values of types that JSON does not have, as Avro's and users' own serdes make them."""
+
+    name = "rich"
+
+    def serialize(self, value):
+        return value.encode()
+
+    def deserialize(self, data):
+        price, day, tag, share = data.decode().split()
+        return {"price": Decimal(price), "on": [date.fromisoformat(day)], "tag": tag.encode(), "share": float(share)}
+
+
+def test_filters_compare_what_an_answer_shows(serve):
+    ids = [UUID(int=number) for number in range(3)]
+    spec = StoreSpec("rich", "key-value", "memory", serdes.uuid, Rich())
+    rows = [f"{number}.50 2026-01-0{number + 1} t{number} {'nan' if number else 1.5}" for number in range(3)]
+    store = store_of(spec, list(zip(ids, rows, strict=True)))
+    instance = FakeInstance()
+    instance.hold(FakeHandle(spec, 0, store), partitions=1)
+    with QueryClient(serve(instance).address, TOKEN, retry=NO_RETRY) as client:
+        (first, *_, last) = client.entries("rich").entries
+        assert last.value == {"price": "2.50", "on": ["2026-01-03"], "tag": {"base64": "dDI="}, "share": "NaN"}
+
+        def found(where):
+            return [entry.key for entry in client.entries("rich", where=where).entries]
+
+        assert found(f'key = "{first.key}"') == [first.key] == [str(ids[0])]
+        assert found(f'key != "{first.key}"') == [str(ids[1]), str(ids[2])]
+        assert found('value.price = "1.50"') == [str(ids[1])]
+        assert found('value.share = "NaN"') == [str(ids[1]), str(ids[2])]
+
+
+def test_several_keys_beyond_64_bits_are_asked_for_exactly(serve):
+    spec = StoreSpec("wide", "key-value", "memory", serdes.json, serdes.int64)
+    instance = FakeInstance()
+    instance.hold(FakeHandle(spec, 0, store_of(spec, [(2**64, 1), (2**64 + 1, 2)])), partitions=1)
+    with QueryClient(serve(instance).address, TOKEN, retry=NO_RETRY) as client:
+        assert client.get("wide", 2**64 + 1).value == 2
+        assert [entry.value for entry in client.multi_get("wide", [2**64 + 1, 2**64]).entries] == [2, 1]

@@ -42,7 +42,7 @@ def counts(*keys):
 @pytest.fixture
 def served(serve, tmp_path):
     instance = FakeInstance(known={"counts": COUNTS, "hours": WINDOWS})
-    reading = Snapshots(tmp_path, "i-1", instance.specs, instance.placing_topic)
+    reading = Snapshots(tmp_path, "i-1", instance.specs, instance.placing_topic, instance.key_partitions)
     found = serve(instance, more_routes=reading.routes())
     found.application, found.reading = tmp_path, reading
     yield found

@@ -14,6 +14,8 @@ from engine import (
     TopologyTestDriver,
     serdes,
 )
+from engine.records import Windowed
+from engine.serdes.windowed import placing_bytes
 
 TEXT = Consumed(serdes.string, serdes.string)
 
@@ -107,3 +109,23 @@ def test_each_partitioner_of_a_foreign_key_join_is_asked_about_its_own_tables_ke
         ("right", "shop-fk-subscription-registration-topic", "b", None, 1),
         ("left", "shop-fk-subscription-response-topic", 7, None, 1),
     ]
+
+
+def test_a_store_is_fed_by_the_topics_above_it_and_not_by_all_of_its_sub_topology(builder):
+    clicks, views = builder.stream("clicks", TEXT), builder.stream("views", TEXT)
+    clicks.group_by_key().count("counts").to_stream().map_values(str).merge(views).to("out")
+    by_word = clicks.merge(views).group_by(lambda _, word: word, Grouped("by-word", serdes.string, serdes.string))
+    by_word.count("words")
+    views.merge(clicks).group_by_key().count("both")
+    topology = builder.build()
+    assert topology.feeding_topics("counts", "shop") == {"clicks"}
+    assert topology.feeding_topics("words", "shop") == {"shop-by-word-repartition"}
+    assert topology.feeding_topics("both", "shop") == {"clicks", "views"}
+
+
+def test_all_windows_of_a_key_lie_where_the_key_does():
+    hour = serdes.TimeWindowedSerde(serdes.string, 3_600_000)
+    session = serdes.SessionWindowedSerde(serdes.string)
+    window = Windowed("tea", 0, 3_600_000)
+    assert {placing_bytes(serde, serde.serialize(window)) for serde in (hour, session)} == {b"tea"}
+    assert placing_bytes(serdes.string, b"tea") == placing_bytes(None, b"tea") == b"tea"

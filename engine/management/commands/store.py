@@ -111,22 +111,28 @@ class Command(BaseCommand):
         else:
             call = _question(store, options)
             limit = options.get("limit", 0)
-            rows, failed = self._collect(client, call, limit)
+            rows, failed, more = self._collect(client, call, limit)
             self._show(rows, as_json=options["json"], title=f"{target.application or ''} {store}".strip())
+            if more:
+                # Beside the answer, which --json leaves to a program.
+                self.stderr.write(f"there are more than {limit}: --limit 0 shows all")
             if failed:
                 raise CommandError("incomplete: " + "; ".join(failed))
             if not rows and action in {"get", "as-of", "versions"}:
                 raise CommandError(f"no entry of {options['key']!r} in {store}", returncode=3)
 
-    def _collect(self, client: QueryClient, call: Call[Page], limit: int) -> tuple[list[dict[str, Any]], list[str]]:
+    def _collect(
+        self, client: QueryClient, call: Call[Page], limit: int
+    ) -> tuple[list[dict[str, Any]], list[str], bool]:
+        """Rows up to the limit, what did not answer, and whether there may be more rows."""
         rows: list[dict[str, Any]] = []
         failed: list[str] = []
         for page in client.pages(call):
             rows += [entry_json(entry) for entry in page.entries]
             failed += failures(page)
             if limit and len(rows) >= limit:
-                break
-        return rows[: limit or None], failed
+                return rows[:limit], failed, len(rows) > limit or page.cursor is not None
+        return rows, failed, False
 
     def _show(self, rows: list[dict[str, Any]], *, as_json: bool, title: str) -> None:
         if as_json:

@@ -24,6 +24,9 @@ T = TypeVar("T")
 class QueryClient(Attempts):
     """Asks from threads. `token` is the engine's token; close the client, or use it in a `with` statement.
 
+    `get` and `multi_get` take a key in its JSON form. Elsewhere a text is taken as the store's serde reads text: on a store
+    with JSON keys "42" is the number there and '"42"' the text.
+
     Every method raises QueryError: `retryable` ones only after retrying for `retry.total_ms`.
     """
 

@@ -191,11 +191,11 @@ def test_filters_compare_what_an_answer_shows(serve):
     instance = FakeInstance()
     instance.hold(FakeHandle(spec, 0, store), partitions=1)
     with QueryClient(serve(instance).address, TOKEN, retry=NO_RETRY) as client:
-        (first, *_, last) = client.entries("rich").entries
+        (first, *_, last) = client.all("rich").entries
         assert last.value == {"price": "2.50", "on": ["2026-01-03"], "tag": {"base64": "dDI="}, "share": "NaN"}
 
         def found(where):
-            return [entry.key for entry in client.entries("rich", where=where).entries]
+            return [entry.key for entry in client.all("rich", where=where).entries]
 
         assert found(f'key = "{first.key}"') == [first.key] == [str(ids[0])]
         assert found(f'key != "{first.key}"') == [str(ids[1]), str(ids[2])]

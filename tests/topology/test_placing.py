@@ -101,7 +101,9 @@ def test_each_partitioner_of_a_foreign_key_join_is_asked_about_its_own_tables_ke
         return lambda topic, key, value, partitions: asked.append((by, topic, key, value, partitions)) or 0
 
     both = TableJoined("fk", placed("left"), placed("right"))
-    left.join(right, lambda value: value, lambda a, b: a + b, both).to_stream().to("out")
+    left.join(right, lambda value: value, lambda a, b: a + b, both).to_stream().to(
+        "out", Produced(serdes.int64, serdes.string)
+    )
     with TopologyTestDriver(builder.build(), application_id="shop") as driver:
         driver.input_topic("right").pipe("b", "R", 0)
         driver.input_topic("left").pipe(7, "b", 1)

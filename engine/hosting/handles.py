@@ -177,12 +177,11 @@ class InstanceView:
         return None if owner is None else self._blueprint.task_counts.get(owner)
 
     def key_partitions(self, store: str) -> int | None:
-        """Partitions of the topics that feed a store: a sub-topology may read others that have more."""
+        """The most partitions of a topic that feeds a store: a sub-topology may read others that have more."""
         if self.is_global(store):
             return 1
         topics = self._blueprint.topology.feeding_topics(store, self._blueprint.application_id)
-        counts = {self._blueprint.counts[topic] for topic in topics}
-        return counts.pop() if len(counts) == 1 else None
+        return max((self._blueprint.counts[topic] for topic in topics), default=None)
 
     def placing_topic(self, store: str) -> str | None:
         """The topic whose own partitioner says where a store's keys lie."""

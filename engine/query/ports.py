@@ -147,7 +147,10 @@ class Instance(Protocol):
         """Partitions of `store` (the most of its sub-topology's source topics); None until the topics are known."""
 
     def key_partitions(self, store: str) -> int | None:
-        """Over how many partitions the keys of `store` are spread; None where the topics that feed it disagree."""
+        """Over how many partitions the keys of `store` are spread: the most of the topics that feed it; None if unknown.
+
+        As in Kafka Streams: where those topics have different numbers, the widest one's keys are found.
+        """
 
     def placing_topic(self, store: str) -> str | None:
         """The topic whose own partitioner says where the keys of `store` lie; None where Kafka's does."""

@@ -60,8 +60,7 @@ class Router:
         Refuses where the topology places keys otherwise: a key looked for in the wrong partition would seem absent.
         """
         refuse_unplaced(store, self._instance.placing_topic(store))
-        self.partition_count(store)
-        count = spread_of(store, self._instance.key_partitions(store))
+        count = self._instance.key_partitions(store) or self.partition_count(store)
         return partition_for(placing_bytes(self._instance.specs()[store].key_serde, key), count)
 
     def check_partition(self, store: str, partition: int) -> int:
@@ -207,16 +206,6 @@ def refuse_unplaced(store: str, topic: str | None) -> None:
             f"where a key of store {store} lies is not known, since topic {topic} is written with a partitioner of its own: "
             "name the partition, or ask for the range from=KEY&to=KEY, which looks in all of them"
         )
-
-
-def spread_of(store: str, count: int | None) -> int:
-    """The number of partitions that keys of a store are spread over; refuses a key alone where there is no one number."""
-    if count is None:
-        raise bad_request(
-            f"where a key of store {store} lies is not known, since the topics that feed it have different numbers of "
-            "partitions: name the partition, or ask for the range from=KEY&to=KEY, which looks in all of them"
-        )
-    return count
 
 
 def _is_serving(handle: StoreHandle) -> bool:

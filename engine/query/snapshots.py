@@ -33,7 +33,7 @@ from engine.query.limits import (
 )
 from engine.query.params import Question
 from engine.query.refusal import Refusal, bad_request, not_found
-from engine.query.routing import refuse_unplaced, spread_of
+from engine.query.routing import refuse_unplaced
 from engine.serdes.windowed import placing_bytes
 from engine.stores import open_store
 from engine.topology.stores import StoreSpec
@@ -120,7 +120,7 @@ class Snapshots:
         if question.exact is not None and question.partition is None:
             refuse_unplaced(question.store, self._placing_topic(question.store))
             # Topics may have got more partitions since.
-            spread = min(spread, spread_of(question.store, self._key_partitions(question.store)))
+            spread = min(spread, self._key_partitions(question.store) or spread)
         for partition in _partitions(question, described, placing_bytes(spec.key_serde, question.exact or b""), spread):
             looked_enough = sources and (scanned >= FILTER_ROWS_MAX or time.monotonic() > until)
             if (

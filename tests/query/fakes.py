@@ -94,7 +94,7 @@ class FakeInstance:
         return self.partitions.get(store)
 
     def key_partitions(self, store):
-        return self.spread.get(store, self.partitions.get(store, 1_000))
+        return self.spread.get(store, self.partitions.get(store))
 
     def placing_topic(self, store):
         return self.placing.get(store)

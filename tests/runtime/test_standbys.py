@@ -85,7 +85,15 @@ def on_disk(engine, task, path):
     shutil.rmtree(path, ignore_errors=True)
     generation = engine.directory.current(task, "counts")
     # Files that a compaction removes meanwhile are not what is looked for.
-    shutil.copytree(engine.directory.generation_directory(task, "counts", generation), path)
+    source = engine.directory.generation_directory(task, "counts", generation)
+
+    def copied():
+        """Whether no compaction took a file away under the copy."""
+        shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(shutil.Error):
+            return shutil.copytree(source, path)
+
+    eventually(copied, "a copy of the store")
     with contextlib.closing(open_store(engine.topology.stores["counts"], path, UnattendedContext())) as store:
         return store.position
 
